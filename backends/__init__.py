@@ -1,0 +1,1 @@
+"""Makes pictures; knows no chat and no job."""

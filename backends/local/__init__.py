@@ -1,0 +1,1 @@
+"""FLUX pipelines on this machine's own hardware."""

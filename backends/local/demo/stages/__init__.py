@@ -1,0 +1,1 @@
+"""The stages of the demo model's training, one file each; ``train.py`` runs them in order."""

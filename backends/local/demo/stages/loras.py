@@ -1,0 +1,73 @@
+"""Stage 6: one LoRA per style, trained with peft on the finished model."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import FluxPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+from backends.local.demo.stages.distill import guidance_scales
+from backends.local.demo.stages.flow import Loader, half_copy, velocity
+from backends.local.demo.stages.latents import make
+from backends.local.demo.stages.package import load_transformer
+
+RANK = 8
+BATCH = 32
+LAYERS = (
+    r".*attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)"
+    r"|.*\.(ff|ff_context)\.net\.(0\.proj|2)|single_.*\.(proj_mlp|proj_out)"
+    r"|.*\.(norm|norm1|norm1_context)\.linear"
+)
+"""All linear layers of all blocks, as popular FLUX trainers do, the modulations included."""
+
+
+def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Path) -> None:
+    """Writes ``target``/``style``.safetensors in diffusers' layout, over ``folder``/``name``.pt."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    if not (folder / f"latents_{style}.pt").exists():
+        make(folder, f"latents_{style}", seed, 1600, 1, style)
+    base = load_transformer(folder, name).requires_grad_(False)
+    base.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS, init_lora_weights=True))
+    worker = half_copy(base)
+    masters = {n: p.detach().float().clone() for n, p in worker.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(list(masters.values()), 3e-3, (0.9, 0.98), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps, pct_start=0.05, anneal_strategy="linear")
+    loader = Loader(torch.load(folder / f"latents_{style}.pt", mmap=True), worker, BATCH, seed, 0)
+    scales = torch.Generator().manual_seed(seed)
+    trained = {n: p for n, p in worker.named_parameters() if p.requires_grad}
+    running = 0.0
+    for step in range(1, steps + 1):
+        batch = loader.next(null_share=0.0)
+        batch = replace(batch, guidance=guidance_scales(BATCH, scales))
+        loss = (velocity(worker, batch) - batch.target).square().mean()
+        loss.backward()
+        for n, p in trained.items():
+            masters[n].grad, p.grad = (p.grad if p.grad is not None else torch.zeros_like(p)).float(), None
+        optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            for n, p in trained.items():
+                p.copy_(masters[n])
+        running = loss.item() if step == 1 else running + 0.04 * (loss.item() - running)
+        if step % 50 == 0:
+            print(f"lora {style} {step} loss {running:.4f}", flush=True)
+    _save(base, masters, style, target)
+
+
+def _save(base: torch.nn.Module, masters: dict[str, torch.Tensor], style: str, target: Path) -> None:
+    result = copy.deepcopy(base)
+    result.load_state_dict(masters, strict=False)
+    target.mkdir(parents=True, exist_ok=True)
+    FluxPipeline.save_lora_weights(
+        target,
+        transformer_lora_layers=get_peft_model_state_dict(result.half()),
+        weight_name=f"{style}.new",
+        safe_serialization=True,
+    )
+    (target / f"{style}.new").replace(target / f"{style}.safetensors")

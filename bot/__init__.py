@@ -1,0 +1,1 @@
+"""Talks with people and programs, owns jobs."""

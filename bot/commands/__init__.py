@@ -1,0 +1,1 @@
+"""One platform-free handler per command."""

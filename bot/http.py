@@ -1,0 +1,211 @@
+"""The one HTTP server: health, readiness and metrics now, everything else on the same port later.
+
+ListenError    the address cannot be listened on; str(error) says why and what to do
+"""
+
+import asyncio
+import contextlib
+import errno
+import importlib.metadata
+import socket
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Readiness = Callable[[], Awaitable[Sequence[str]]]
+"""Answers with one sentence per failing check; with nothing when all is well."""
+
+READINESS_TIMEOUT: Final = 5.0
+START_TIMEOUT: Final = 10.0
+SECURITY_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+WELCOME: Final = """Atelier {version} is running.
+
+Draw from the command line on this machine:
+
+    atelier imagine "a large red circle on a blue background" -o out.png
+
+What is wrong, if anything: atelier doctor
+This server answers at /healthz, /readyz and /metrics.
+"""
+
+
+class ListenError(Exception):
+    """The server cannot listen where it was told to."""
+
+
+def create_app(readiness: Readiness, metrics: CollectorRegistry) -> FastAPI:
+    """Build the application. It starts and stops nothing; `bot/app.py` owns every lifetime."""
+    app = FastAPI(title="Atelier", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_SecurityHeaders)
+
+    @app.get("/", response_class=PlainTextResponse)
+    async def welcome() -> str:
+        return WELCOME.format(version=importlib.metadata.version("atelier"))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Answering at all is the check: the event loop is alive."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        try:
+            async with asyncio.timeout(READINESS_TIMEOUT):
+                failing = list(await readiness())
+        except TimeoutError:
+            failing = [f"The checks did not finish within {READINESS_TIMEOUT:g} seconds."]
+        content = {"ready": not failing, "failing": failing}
+        return JSONResponse(content, status_code=503 if failing else 200)
+
+    @app.get("/metrics")
+    async def prometheus(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics), media_type=content_type)
+
+    return app
+
+
+class HttpServer:
+    """Serves `app` inside the running event loop.
+
+    It installs no signal handlers, believes no forwarding headers and writes no access log.
+    `stop` lets answers in flight finish for `grace` seconds, then cuts them off.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, grace: float = 5.0) -> None:
+        self._host, self._port, self._grace = host, port, grace
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(grace)),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._url = ""
+
+    @property
+    def url(self) -> str:
+        """Where the server answers, as seen from this machine; empty before `start`."""
+        return self._url
+
+    async def start(self) -> None:
+        """Listen, and return once requests are answered.
+
+        Raises:
+            ListenError: the port is taken, or the address is not this machine's.
+        """
+        listener = await _listen(self._host, self._port)
+        self._url = _url(listener)
+        self._task = asyncio.create_task(self._server.serve([listener]), name="http")
+        async with asyncio.timeout(START_TIMEOUT):
+            await self._server.up.wait()
+
+    async def stop(self) -> None:
+        """Stop listening and close every connection. May be called at any time, also twice."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait([self._task], timeout=self._grace + 5)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, and telling when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+class _SecurityHeaders:
+    """Adds `SECURITY_HEADERS` where an answer does not set its own; streams pass untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError:
+        raise ListenError(
+            f"The host name {host} has no address here; set ATELIER_HOST to an address of this"
+            " machine, such as 127.0.0.1."
+        ) from None
+    # `localhost` has two addresses; people and their tools expect the IPv4 one to answer.
+    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Listening here, not later in uvicorn, so that a port taken meanwhile is still our error.
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ListenError(_why(error, host, port)) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"Port {port} on {host} is already in use, perhaps by another Atelier; stop that"
+                " program or set ATELIER_PORT to another number."
+            )
+        case errno.EACCES:
+            return f"Port {port} needs root's rights; set ATELIER_PORT to 1024 or above."
+        case errno.EADDRNOTAVAIL:
+            return (
+                f"{host} is not an address of this machine; set ATELIER_HOST to one that is, such"
+                " as 127.0.0.1, or to 0.0.0.0 for all of them."
+            )
+        case _:
+            return f"Cannot listen on port {port} of {host}: {error.strerror}."
+
+
+def _url(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    if listener.family == socket.AF_INET6:
+        return f"http://[{'::1' if address == '::' else address}]:{port}"
+    return f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"  # noqa: S104

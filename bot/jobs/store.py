@@ -1,0 +1,393 @@
+"""Jobs in SQLite: every change is one transaction, fenced by state and attempt.
+
+A write that comes too late (its attempt is over, the job was cancelled meanwhile) changes nothing
+and returns None, so that a worker that was thought dead cannot overwrite its successor.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+from pydantic import TypeAdapter
+
+from backends.base import GenerationRequest, load_request
+from bot.database import Database, Migration, Row, load_migrations
+from bot.jobs.job import (
+    TRANSITIONS,
+    Fault,
+    Job,
+    JobDraft,
+    JobState,
+    Place,
+    Receipt,
+    Result,
+)
+from bot.jobs.limits import Limits, day_start
+
+MAX_WAITING: Final = 20_000
+"""Jobs that may wait at once on this instance, whoever asks."""
+
+
+_LIMITS: Final = TypeAdapter(Limits)
+
+
+def migrations() -> tuple[Migration, ...]:
+    """The schema of `jobs.db`."""
+    return load_migrations(Path(__file__).with_name("migrations"))
+
+
+class QuotaExceeded(Exception):
+    """The job was not taken.
+
+    `quota` names the field of `Limits` (or `instance_queued`), `limit` its value; `resets_at` is
+    set for daily ones.
+    """
+
+    def __init__(self, quota: str, limit: int, resets_at: float | None = None) -> None:
+        super().__init__(f"{quota} is limited to {limit}")
+        self.quota = quota
+        self.limit = limit
+        self.resets_at = resets_at
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How long one past job took on its backend."""
+
+    backend: str
+    request: GenerationRequest
+    seconds: float
+
+
+class JobStore:
+    """The jobs of one instance. `clock` gives seconds since 1970."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    # --- Submitting ---------------------------------------------------------------------------
+
+    async def submit(self, draft: JobDraft, limits: Limits) -> Job:
+        """Take a job, unless a quota is used up; the same id a second time is the same job.
+
+        Raises:
+            QuotaExceeded: nothing was inserted.
+        """
+        now = self._clock()
+        async with self._database.write() as sql:
+            if (known := await _one(sql, "SELECT * FROM jobs WHERE id = ?", draft.id)) is not None:
+                return _job(known)
+            await self._admit(sql, draft, limits, now)
+            await sql.execute(
+                "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, ping,"
+                " limits, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    draft.id,
+                    draft.surface,
+                    draft.requester,
+                    draft.place.model_dump_json(),
+                    draft.request.model_dump_json(),
+                    draft.backend,
+                    draft.preset,
+                    draft.ping,
+                    _LIMITS.dump_json(limits).decode(),
+                    now,
+                ),
+            )
+            row = await _one(sql, "SELECT * FROM jobs WHERE id = ?", draft.id)
+            return _job(_present(row))
+
+    async def _admit(
+        self, sql: aiosqlite.Connection, draft: JobDraft, limits: Limits, now: float
+    ) -> None:
+        midnight = day_start(now)
+        community = draft.place.community
+        waiting = "SELECT count(*) FROM jobs WHERE reported_at IS NULL AND state = 'queued'"
+        today = (
+            "SELECT count(*) FROM jobs WHERE created_at >= ?"
+            " AND state NOT IN ('failed', 'cancelled')"
+        )
+        checks: list[tuple[str, int | None, float | None, str, tuple[object, ...]]] = [
+            ("instance_queued", MAX_WAITING, None, waiting, ()),
+            (
+                "requester_queued",
+                limits.requester_queued,
+                None,
+                f"{waiting} AND requester = ? AND community = ?",
+                (draft.requester, community),
+            ),
+            (
+                "community_queued",
+                limits.community_queued,
+                None,
+                f"{waiting} AND community = ?",
+                (community,),
+            ),
+            (
+                "requester_per_day",
+                limits.requester_per_day,
+                midnight + 86_400,
+                f"{today} AND requester = ? AND community = ?",
+                (midnight, draft.requester, community),
+            ),
+            (
+                "community_per_day",
+                limits.community_per_day,
+                midnight + 86_400,
+                f"{today} AND community = ?",
+                (midnight, community),
+            ),
+        ]
+        for quota, limit, resets_at, query, args in checks:
+            if limit is None:
+                continue
+            count = _present(await _one(sql, query, *args))[0]
+            if count >= limit:
+                raise QuotaExceeded(quota, limit, resets_at)
+
+    async def save_receipt(self, job_id: str, receipt: Receipt) -> Job:
+        """Keep the surface's note of its message; from now on the job may run."""
+        async with self._database.write() as sql:
+            await sql.execute(
+                "UPDATE jobs SET receipt = ? WHERE id = ?", (json.dumps(receipt), job_id)
+            )
+            return _job(_present(await _one(sql, "SELECT * FROM jobs WHERE id = ?", job_id)))
+
+    # --- Running ------------------------------------------------------------------------------
+
+    async def begin(self, job_id: str) -> Job | None:
+        """Start an attempt: queued -> running. None when the job is not there to be started."""
+        async with self._database.write() as sql:
+            row = await _one(
+                sql,
+                "UPDATE jobs SET state = 'running', attempt = attempt + 1, started_at = ?"
+                " WHERE id = ? AND state = 'queued' AND receipt IS NOT NULL"
+                " AND cancel_requested = 0 RETURNING *",
+                self._clock(),
+                job_id,
+            )
+            return _job(row) if row else None
+
+    async def take_up(self, job: Job) -> Job | None:
+        """Start a new attempt at a job whose process died: running -> running, fenced anew."""
+        async with self._database.write() as sql:
+            row = await _one(
+                sql,
+                "UPDATE jobs SET attempt = attempt + 1 WHERE id = ? AND attempt = ?"
+                " AND state = 'running' RETURNING *",
+                job.id,
+                job.attempt,
+            )
+            return _job(row) if row else None
+
+    async def submitting(self, job: Job) -> Job | None:
+        """Note that a paid request is about to leave."""
+        return await self._change(job, submitting=1)
+
+    async def submitted(self, job: Job, remote: Mapping[str, str]) -> Job | None:
+        """Note the paid request, so that it can be taken up instead of being paid again."""
+        return await self._change(job, remote=json.dumps(dict(remote)))
+
+    async def render(self, job: Job, result: Result) -> Job | None:
+        """running -> rendered, also when the wish to cancel came too late to save the work."""
+        return await self._move(job, JobState.RENDERED, result=result.model_dump_json())
+
+    async def fail(self, job: Job, fault: Fault) -> Job | None:
+        """queued or running -> failed."""
+        return await self._move(job, JobState.FAILED, fault=fault.model_dump_json())
+
+    async def cancel(self, job: Job) -> Job | None:
+        """queued or running -> cancelled."""
+        return await self._move(job, JobState.CANCELLED)
+
+    async def requeue(self, job: Job, *, failed: bool) -> Job | None:
+        """running -> queued, to run again; `failed` when the attempt was to blame for it."""
+        return await self._move(
+            job,
+            JobState.QUEUED,
+            failures=job.failures + failed,
+            submitting=0,
+            remote=None,
+            started_at=None,
+        )
+
+    async def request_cancel(self, job_id: str) -> Job | None:
+        """Ask for an end: a queued job is cancelled at once, a running one by who runs it.
+
+        Returns the job as it is now, or None when there is no such job.
+        """
+        async with self._database.write() as sql:
+            await sql.execute(
+                "UPDATE jobs SET cancel_requested = 1, ended_at = CASE state"
+                " WHEN 'queued' THEN ? ELSE ended_at END, state = CASE state"
+                " WHEN 'queued' THEN 'cancelled' ELSE state END"
+                " WHERE id = ? AND state IN ('queued', 'running')",
+                (self._clock(), job_id),
+            )
+            row = await _one(sql, "SELECT * FROM jobs WHERE id = ?", job_id)
+            return _job(row) if row else None
+
+    # --- Delivering ---------------------------------------------------------------------------
+
+    async def deliver(self, job: Job) -> Job | None:
+        """rendered -> delivered, reported."""
+        return await self._move(job, JobState.DELIVERED, reported_at=self._clock())
+
+    async def give_up(self, job: Job) -> Job | None:
+        """rendered -> undeliverable: the pictures are kept, the requester finds them later."""
+        return await self._move(job, JobState.UNDELIVERABLE, reported_at=self._clock())
+
+    async def report(self, job: Job) -> Job | None:
+        """Note that people know about a failed or cancelled job."""
+        return await self._change(job, reported_at=self._clock())
+
+    async def delivery_failed(self, job: Job) -> Job | None:
+        """Count one more try to deliver."""
+        async with self._database.write() as sql:
+            row = await _one(
+                sql,
+                "UPDATE jobs SET deliveries = deliveries + 1 WHERE id = ?"
+                " AND reported_at IS NULL RETURNING *",
+                job.id,
+            )
+            return _job(row) if row else None
+
+    # --- Reading ------------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> Job | None:
+        row = await self._database.row("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        return _job(row) if row else None
+
+    async def unreported(self, surfaces: Collection[str], after: int = 0) -> list[Job]:
+        """Jobs of these surfaces that somebody still waits for, oldest first.
+
+        `after` leaves out the numbers up to it.
+        """
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE reported_at IS NULL AND number > ?"
+            " AND surface IN (SELECT value FROM json_each(?)) ORDER BY number",
+            (after, json.dumps(list(surfaces))),
+        )
+        return [_job(row) for row in rows]
+
+    async def cancel_requests(self) -> list[str]:
+        """Ids of running jobs that somebody wants to end."""
+        rows = await self._database.rows(
+            "SELECT id FROM jobs WHERE reported_at IS NULL AND state IN ('running', 'cancelled')"
+            " AND cancel_requested = 1"
+        )
+        return [row[0] for row in rows]
+
+    async def version(self) -> int:
+        """Changes when another process has written."""
+        return await self._database.version()
+
+    async def samples(self, limit: int = 500) -> list[Sample]:
+        """Past jobs with the time they took, oldest first, for the estimate of the next ones."""
+        rows = await self._database.rows(
+            "SELECT backend, request, json_extract(result, '$.seconds') FROM jobs"
+            " WHERE result IS NOT NULL ORDER BY number DESC LIMIT ?",
+            (limit,),
+        )
+        return [Sample(row[0], load_request(row[1]), row[2]) for row in reversed(rows)]
+
+    async def depth(self) -> dict[JobState, int]:
+        """How many unreported jobs are in each state."""
+        rows = await self._database.rows(
+            "SELECT state, count(*) FROM jobs WHERE reported_at IS NULL GROUP BY state"
+        )
+        return {JobState(state): count for state, count in rows}
+
+    async def spent_today(self, community: str) -> float:
+        """US dollars that the community's jobs have cost since midnight, UTC."""
+        row = await self._database.row(
+            "SELECT total(json_extract(result, '$.cost')) FROM jobs"
+            " WHERE community = ? AND created_at >= ?",
+            (community, day_start(self._clock())),
+        )
+        return float(_present(row)[0])
+
+    # --- Retention ----------------------------------------------------------------------------
+
+    async def picture_keys(self, reported_since: float) -> set[str]:
+        """Keys of the pictures to keep: of unfinished jobs and those reported since then."""
+        rows = await self._database.rows(
+            "SELECT json_extract(picture.value, '$.key') FROM jobs,"
+            " json_each(jobs.result, '$.pictures') AS picture"
+            " WHERE reported_at IS NULL OR reported_at >= ?",
+            (reported_since,),
+        )
+        return {row[0] for row in rows}
+
+    async def forget(self, reported_before: float) -> int:
+        """Delete the rows of jobs reported before then; returns how many."""
+        async with self._database.write() as sql:
+            cursor = await sql.execute("DELETE FROM jobs WHERE reported_at < ?", (reported_before,))
+            return cursor.rowcount
+
+    # --- The two ways to write ----------------------------------------------------------------
+
+    async def _move(self, job: Job, state: JobState, **columns: object) -> Job | None:
+        if state not in TRANSITIONS[job.state]:
+            raise ValueError(f"a job does not go from {job.state} to {state}")
+        if state in {JobState.RENDERED, JobState.FAILED, JobState.CANCELLED}:
+            columns["ended_at"] = self._clock()
+        return await self._change(job, state=state.value, **columns)
+
+    async def _change(self, job: Job, **columns: object) -> Job | None:
+        """Set columns of a job that is still in the state and the attempt that the caller saw."""
+        assignments = ", ".join(f"{name} = :{name}" for name in columns)
+        # Column names come from the methods above, values are bound.
+        update = (
+            f"UPDATE jobs SET {assignments} WHERE id = :_id AND attempt = :_attempt"  # noqa: S608
+            " AND state = :_state RETURNING *"
+        )
+        fence = {"_id": job.id, "_attempt": job.attempt, "_state": job.state.value}
+        async with self._database.write() as sql:
+            row = await _one(sql, update, **columns, **fence)
+            return _job(row) if row else None
+
+
+async def _one(sql: aiosqlite.Connection, query: str, *args: object, **named: object) -> Row | None:
+    rows = list(await sql.execute_fetchall(query, named or args))
+    return rows[0] if rows else None
+
+
+def _present(row: Row | None) -> Row:
+    if row is None:
+        raise LookupError("the job's row is gone")
+    return row
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        id=row["id"],
+        number=row["number"],
+        surface=row["surface"],
+        requester=row["requester"],
+        place=Place.model_validate_json(row["place"]),
+        request=load_request(row["request"]),
+        backend=row["backend"],
+        preset=row["preset"],
+        ping=bool(row["ping"]),
+        limits=_LIMITS.validate_json(row["limits"]),
+        state=JobState(row["state"]),
+        attempt=row["attempt"],
+        failures=row["failures"],
+        receipt=json.loads(row["receipt"]) if row["receipt"] is not None else None,
+        submitting=bool(row["submitting"]),
+        remote=json.loads(row["remote"]) if row["remote"] is not None else None,
+        cancel_requested=bool(row["cancel_requested"]),
+        result=Result.model_validate_json(row["result"]) if row["result"] is not None else None,
+        fault=Fault.model_validate_json(row["fault"]) if row["fault"] is not None else None,
+        deliveries=row["deliveries"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        reported_at=row["reported_at"],
+    )

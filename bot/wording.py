@@ -1,0 +1,95 @@
+"""Every sentence that people read, in one voice: kind, specific, with the next step."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from backends.errors import BackendError, BadRequest, Problem
+from bot.jobs.job import Job
+
+LABELS: Final = {
+    "image_size": "size",
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "num_images": "images",
+    "acceleration": "speed",
+    "enable_prompt_expansion": "expand",
+    "output_format": "format",
+}
+"""What people call fal's fields."""
+
+# --- Ends of a job ----------------------------------------------------------------------------
+
+CANCELLED: Final = "Cancelled. Nothing was drawn."
+BACKEND_SILENT: Final = "The drawing stopped without an answer. Please try again."
+BACKEND_GONE: Final = (
+    "This job was meant for a backend that is no longer set up here. Please try again."
+)
+STOPPED_WITH_ATELIER: Final = "Atelier stopped while this was being drawn."
+CANCELLED_ELSEWHERE: Final = "The service that draws has cancelled this request."
+OUTCOME_UNKNOWN: Final = (
+    "Atelier stopped just while it sent this paid request, so nobody knows whether it arrived. It "
+    "may have been billed. It was not sent again; try again if you want to."
+)
+INTERNAL: Final = "Something went wrong inside Atelier; its log says what. Please try again."
+
+
+def gave_up(failures: int, last: str) -> str:
+    return f"This was tried {failures} times and failed each time. The last time: {last}"
+
+
+def took_too_long(minutes: float) -> str:
+    return f"This took longer than {minutes:.0f} minutes and was stopped. Try fewer steps."
+
+
+def not_saved(error: Exception) -> str:
+    return f"The picture was drawn but could not be saved. {error}"
+
+
+def picture_lost(job: Job) -> str:
+    return (
+        f"The picture was drawn, but its file is gone. The same command with the seed "
+        f"{job.request.seed} draws it again."
+    )
+
+
+# --- Refusals ---------------------------------------------------------------------------------
+
+
+def problems(found: Iterable[Problem]) -> str:
+    """One sentence a problem, with the names that people type."""
+    return " ".join(problem.sentence(_label(problem.field)) for problem in found)
+
+
+def error(error: BackendError) -> str:
+    """What to tell the requester about a backend's error."""
+    if isinstance(error, BadRequest):
+        return problems(error.problems)
+    return str(error)
+
+
+def quota(quota: str, limit: int, resets_at: float | None) -> str:
+    """Why a job was not taken."""
+    jobs = f"{limit} job{'' if limit == 1 else 's'}"
+    match quota:
+        case "requester_queued":
+            return f"You already have {jobs} waiting, which is the limit here. Wait for one to end."
+        case "community_queued":
+            return f"{jobs} are waiting here, which is the limit. Please try again in a while."
+        case "requester_per_day":
+            return f"You have used your {jobs} of today. The next day begins {_when(resets_at)}."
+        case "community_per_day":
+            return f"The {jobs} of today are used up here. The next day begins {_when(resets_at)}."
+        case _:
+            return f"{jobs} are waiting, which is all that fit. Please try again in a while."
+
+
+def _label(field: str) -> str:
+    first, *rest = field.split(".")
+    if first == "loras" and len(rest) == 2:
+        return f"the {rest[1]} of LoRA {int(rest[0]) + 1}" if rest[0].isdigit() else field
+    return ".".join([LABELS.get(first, first), *rest])
+
+
+def _when(at: float | None) -> str:
+    return "soon" if at is None else f"at {datetime.fromtimestamp(at, UTC):%H:%M} UTC"

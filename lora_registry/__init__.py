@@ -1,0 +1,1 @@
+"""Knows presets and LoRAs; knows no chat and no backend."""

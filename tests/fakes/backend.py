@@ -1,0 +1,137 @@
+"""A backend that draws what its prompt tells it to, for tests of everything around it.
+
+The prompt is a list of words: `steps=N` and `pause=SECONDS` set the pace, `fail` fails for good,
+`flaky=N` fails N times and then draws (it counts in a folder, so processes share the count),
+`hang` never ends, `die` kills the process that asked.
+"""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from backends.base import (
+    Capabilities,
+    Event,
+    Failed,
+    GenerationRequest,
+    LoraFile,
+    ModelSupport,
+    Picture,
+    Preparing,
+    Rendered,
+    Started,
+    Step,
+    Submitted,
+    Submitting,
+    Verdict,
+)
+from backends.errors import BackendError, WorkerLost
+
+SUPPORT = ModelSupport(formats=frozenset({"jpeg", "png", "webp"}), sides=(16, 2048))
+
+
+def picture(seed: int) -> Picture:
+    """A picture whose colour follows from its seed."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (seed % 256, seed // 256 % 256, 0)).save(buffer, "PNG")
+    return Picture(buffer.getvalue(), "png", 32, 32, seed, Verdict.CLEAR, 0.01)
+
+
+class StubBackend:
+    """Local as a rule; with `paid=True` it behaves like a remote queue that charges a submit.
+
+    The remote service lives in `folder`, as real ones live outside of the process: `paid-ID` is a
+    request that was submitted.
+    """
+
+    def __init__(self, folder: Path, *, slots: int = 2, paid: bool = False) -> None:
+        self.folder = folder
+        self.paid = paid
+        self.cancelled: list[str] = []
+        self.drawing = 0
+        self.most_at_once = 0
+        self._slots = slots
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def name(self) -> str:
+        return "stub"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            models={"flux-1": SUPPORT, "flux-2": SUPPORT},
+            slots=self._slots,
+            previews=True,
+            resumable=self.paid,
+            billed=self.paid,
+        )
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def cancel(self, remote: Mapping[str, str]) -> None:
+        self.cancelled.append(remote["id"])
+
+    @property
+    def submits(self) -> int:
+        """How often somebody paid."""
+        return len(list(self.folder.glob("paid-*")))
+
+    async def run(
+        self,
+        request: GenerationRequest,
+        loras: Sequence[LoraFile],
+        *,
+        remote: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        words = dict(word.partition("=")[::2] for word in request.prompt.split())
+        pause = float(words.get("pause", 0))
+        if self.paid and remote is None:
+            yield Submitting()
+            self._point("submit")
+            number = self.submits
+            (self.folder / f"paid-{request.seed}-{number}").touch()
+            self._point("paid")
+            remote = {"id": f"{request.seed}-{number}"}
+            yield Submitted(remote)
+        yield Preparing("loading", 0.5)
+        yield Started()
+        if "flaky" in words:
+            count = self.folder / f"flaky-{request.seed}"
+            tries = len(count.read_text()) if count.exists() else 0
+            if tries < int(words["flaky"]):
+                count.write_text("x" * (tries + 1))
+                yield Failed(WorkerLost("The stub lost its worker."))
+                return
+        if "fail" in words:
+            yield Failed(BackendError("The stub does not draw this."))
+            return
+        if "hang" in words:
+            await asyncio.sleep(3600)
+        total = int(words.get("steps", 2)) * request.num_images
+        self.drawing += 1
+        self.most_at_once = max(self.most_at_once, self.drawing)
+        try:
+            for index in range(1, total + 1):
+                await asyncio.sleep(pause)
+                yield Step(index, total)
+                if "die" in words and index == total // 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            self.drawing -= 1
+        self._point("rendered")
+        yield Rendered(
+            tuple(picture(seed) for seed in request.seeds), request.prompt, "stub", {"draw": 0.1}
+        )
+
+    def _point(self, name: str) -> None:
+        """A place where tests may kill the process."""
