@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## set up what is missing, then run the tests (ARGS="-k name"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import rules, Dockerfile
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
@@ -40,7 +40,8 @@ soak: $(VENV)/.dev ## the long tests: thousands of kills, tens of thousands of j
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
 
 bench: $(VENV)/.dev ## run every benchmark and print its figures
-	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; \
+	$(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 lock: ## renew constraints.txt with the newest versions that pyproject.toml allows
 	@sh -c 'set -e; new=$$(mktemp -d); trap "rm -rf $$new" EXIT; \

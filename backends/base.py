@@ -458,6 +458,10 @@ class Capabilities:
     resumable: bool = False
     billed: bool = False
 
+    def architecture(self, model: ModelName) -> ModelName:
+        """The model whose LoRAs fit the weights that answer requests for `model`."""
+        return self.models[model].architecture or model
+
     def refusals(self, request: GenerationRequest) -> tuple[Problem, ...]:
         """Say what of the request cannot be honoured, nothing being dropped silently."""
         support = self.models.get(request.model)

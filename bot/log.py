@@ -82,6 +82,7 @@ def configure(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _write_exception,
+                _order,
                 hide,
                 _renderer(target),
             ],
@@ -149,6 +150,11 @@ def _write_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     if isinstance(error, BaseException):
         event["exception"] = "".join(traceback.format_exception(error)).rstrip()
     return event
+
+
+def _order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = {key: event[key] for key in ("time", "level", "logger", "event") if key in event}
+    return first | dict(event)
 
 
 def _renderer(stream: TextIO) -> Processor:

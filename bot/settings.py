@@ -6,7 +6,9 @@
 """
 
 import difflib
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -22,6 +24,7 @@ from backends.errors import shown
 
 PREFIX: Final = "ATELIER_"
 ENV_FILE: Final = Path(".env")
+_HOST_NAME: Final = re.compile(r"[\w.-]+")
 _OF_THE_TESTS: Final = frozenset({"ATELIER_CI"})
 
 
@@ -55,11 +58,26 @@ def _names(value: object) -> object:
 
 
 def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    if any(set(name) & set("/:@?#* \\") for name in names):
+    if not all(_HOST_NAME.fullmatch(name) or _is_ipv6(name.strip("[]")) for name in names):
         raise ValueError("host names with commas between, without https:// and without a port")
     return names
 
 
+def _is_ipv6(name: str) -> bool:
+    try:
+        ipaddress.IPv6Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _sendable(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+        raise ValueError("the token as it was given, without spaces and line breaks")
+    return token
+
+
+Token = Annotated[SecretStr, AfterValidator(_sendable)]
 Folder = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
 HostNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_host_names)
@@ -91,7 +109,7 @@ class Settings(BaseSettings):
         description="Weights behind `fal-ai/flux-lora`: a Hugging Face id such as"
         " `black-forest-labs/FLUX.1-dev`, or a folder.",
     )
-    hf_token: SecretStr | None = Field(
+    hf_token: Token | None = Field(
         None,
         validation_alias="HF_TOKEN",
         description="Hugging Face token, for weights whose licence must be accepted first.",
@@ -107,10 +125,11 @@ class Settings(BaseSettings):
     data_dir: Folder = Field(
         Path("data"), description="Where Atelier keeps everything that must survive a restart."
     )
-    storage_url: Folder = Field(
-        default_factory=lambda data: data["data_dir"] / "pictures",
+    storage_dir: Folder = Field(
+        default_factory=lambda data: data["data_dir"] / "storage",
+        validation_alias=f"{PREFIX}STORAGE_URL",
         description="Where pictures are kept: a folder, or a `file://` URL of one. Unset:"
-        " `pictures` in the data folder.",
+        " `storage` in the data folder.",
     )
     lora_dir: Folder = Field(
         default_factory=lambda data: data["data_dir"] / "loras",
@@ -130,6 +149,19 @@ class Settings(BaseSettings):
     port: int = Field(
         8470, ge=0, le=65535, description="Port of the HTTP server; 0 takes any free one."
     )
+    keep_pictures_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Days after which a delivered picture is deleted here; 0 keeps all.",
+    )
+    keep_jobs_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which a finished job is forgotten, and with it what the buttons"
+        " under its picture need; 0 keeps all.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much Atelier logs: `debug`, `info`, `warning` or `error`."
     )
@@ -138,6 +170,11 @@ class Settings(BaseSettings):
     def jobs_db(self) -> Path:
         """The database of jobs, communities and members."""
         return self.data_dir / "jobs.db"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the drawing process tells `atelier imagine` how its job goes."""
+        return self.data_dir / "terminal"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -204,9 +241,9 @@ def _allowed(info: FieldInfo, error: ErrorDetails) -> str:
         return str(context["expected"]).replace("'", "")
     if error["type"] == "value_error":
         return str(context["error"])
-    limits = [m for m in info.metadata if isinstance(m, annotated_types.Ge | annotated_types.Le)]
-    if len(limits) == 2:
-        low, high = (m.ge if isinstance(m, annotated_types.Ge) else m.le for m in limits)
-        kind = "a whole number" if info.annotation is int else "a number"
-        return f"{kind} from {low} to {high}"
-    return "text"
+    numbers = {int: "a whole number", float: "a number"}
+    if info.annotation not in numbers:
+        return "text"
+    low = [f" from {m.ge}" for m in info.metadata if isinstance(m, annotated_types.Ge)]
+    high = [f" to {m.le}" for m in info.metadata if isinstance(m, annotated_types.Le)]
+    return "".join((numbers[info.annotation], *low, *high))

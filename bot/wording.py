@@ -2,10 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
-from backends.errors import BackendError, BadRequest, Problem
+from backends.errors import BackendError, BadRequest, Problem, shown
+from bot.commands.prompt import Lowered
 from bot.jobs.job import Job
+from bot.permissions import (
+    Blocked,
+    Excess,
+    ModelNotAllowed,
+    OverAllowance,
+    OverBudget,
+    Paused,
+    Refusal,
+    WordsBlocked,
+)
 
 LABELS: Final = {
     "image_size": "size",
@@ -31,6 +43,10 @@ OUTCOME_UNKNOWN: Final = (
     "Atelier stopped just while it sent this paid request, so nobody knows whether it arrived. It "
     "may have been billed. It was not sent again; try again if you want to."
 )
+ENDED_SILENTLY: Final = (
+    "The job has ended, but how could not be written down; is the disk full? What was drawn is "
+    "kept in the data folder."
+)
 INTERNAL: Final = "Something went wrong inside Atelier; its log says what. Please try again."
 
 
@@ -40,6 +56,13 @@ def gave_up(failures: int, last: str) -> str:
 
 def took_too_long(minutes: float) -> str:
     return f"This took longer than {minutes:.0f} minutes and was stopped. Try fewer steps."
+
+
+def not_written(path: Path, error: OSError, key: str) -> str:
+    return (
+        f"The picture was drawn but could not be written to {path}: "
+        f"{(error.strerror or 'no reason given').lower()}. It is kept as {key}."
+    )
 
 
 def not_saved(error: Exception) -> str:
@@ -82,6 +105,49 @@ def quota(quota: str, limit: int, resets_at: float | None) -> str:
             return f"The {jobs} of today are used up here. The next day begins {_when(resets_at)}."
         case _:
             return f"{jobs} are waiting, which is all that fit. Please try again in a while."
+
+
+def refusal(why: Refusal) -> str:
+    """Why somebody may not have this drawn here."""
+    match why:
+        case Blocked():
+            return "You cannot generate pictures here; the moderators have blocked you."
+        case Paused(reason=reason):
+            return f"Generating is paused here. {reason}".rstrip()
+        case ModelNotAllowed(model=model, allowed=allowed):
+            return f"You cannot use {model} here; use {' or '.join(allowed)}."
+        case OverAllowance(excesses=excesses):
+            return " ".join(_excess(excess) for excess in excesses)
+        case OverBudget(price=price, budget=budget):
+            return (
+                f"This would cost ${price:.3f}, and today's ${budget:.2f} are used up here. "
+                f"A new day begins at 00:00 UTC."
+            )
+        case WordsBlocked(words=words):
+            quoted = ", ".join(f"“{word}”" for word in words)
+            return f"The prompt has words that are not allowed here: {quoted}. Leave them out."
+
+
+def no_such_preset(name: str) -> str:
+    return f"There is no preset {shown(name)} here. Leave it out, or name LoRAs with --lora."
+
+
+def heavy_loras(lowered: Lowered, command: str) -> str:
+    """The offer to lower the scales of many strong LoRAs."""
+    return (
+        f"{len(lowered.loras)} LoRAs with scales of {lowered.total:g} in all often spoil each "
+        f"other. Lowered: {command}"
+    )
+
+
+def _excess(excess: Excess) -> str:
+    match excess.field:
+        case "image_size":
+            return f"{excess.asked:.1f} megapixels are too many; use up to {excess.limit:g} here."
+        case "num_inference_steps":
+            return f"steps is {excess.asked:g}; use up to {excess.limit:g} here."
+        case "num_images":
+            return f"images is {excess.asked:g}; use up to {excess.limit:g} here."
 
 
 def _label(field: str) -> str:

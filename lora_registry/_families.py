@@ -303,7 +303,7 @@ def _flux(clues: _Clues, width: int, declared: str | None) -> Family:
         *([_FLUX_2_WIDTHS.get(width, Family.FLUX_2)] if "flux-1" not in clues.models else []),
     ]
     fitting = [family for family in candidates if _has_room(family, width, clues)]
-    if not fitting and width == 3072 and clues.doubles > 20 and not clues.singles:
+    if not fitting and width == 3072 and 20 < clues.doubles <= 60 and not clues.singles:
         return Family.QWEN_IMAGE
     if not clues.models and width in {4096, 6144}:
         fitting = [family for family in fitting if family is not Family.FLUX_1]

@@ -321,7 +321,7 @@ def _name_the_content(names: Collection[str], *, has_layers: bool) -> str:
             "Use one that changes the model itself."
         )
     if not names:
-        return "The file is empty. Download it again or use another copy."
+        return "The file holds no tensors. Download it again or use another copy."
     if not _EMBEDDING.isdisjoint(names):
         return "This is an embedding (textual inversion), not a LoRA. Use a LoRA."
     if any(_OTHER_ADAPTER.fullmatch(name) for name in names):

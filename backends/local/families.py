@@ -6,10 +6,9 @@ Nothing here loads torch, so the bot and `atelier doctor` may ask at any time.
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,11 +23,6 @@ DEMO_MODEL: Final = Path(__file__).parent / "demo" / "model"
 DEMO_LORAS: Final = Path(__file__).parent / "demo" / "loras"
 
 CARD_NAME: Final = "atelier.json"
-
-HINTS: Final[Mapping[str, Callable[[str], str | None]]] = MappingProxyType(
-    {"demo": vocabulary.hint}
-)
-"""What a card's `hint` may name: says what the model can draw when a prompt lies outside of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +56,12 @@ class ModelCard(BaseModel):
     `native_sizes` are the only sizes (width, height) that the model draws well; empty means any.
     `max_sequence_length` is the number of T5 tokens that it was trained with. `preview` maps a
     clean latent (as the transformer sees it) to RGB from 0 to 1, one row a channel and a last one
-    to add. `safety` is its own checker, relative to the folder. `hint` is a key of `HINTS`.
+    to add. `safety` is its own checker, relative to the folder. `hint` is a sentence for people
+    whose prompt lies outside of the demo's vocabulary, for models that know nothing else. What
+    else a trainer wrote there is left alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str | None = None
     native_sizes: tuple[tuple[int, int], ...] = ()
@@ -73,6 +69,10 @@ class ModelCard(BaseModel):
     preview: tuple[tuple[float, float, float], ...] | None = None
     safety: str | None = None
     hint: str | None = None
+
+    def hint_for(self, prompt: str) -> str | None:
+        """Return the hint if this model has one and does not know what `prompt` says."""
+        return self.hint if self.hint and vocabulary.parse(prompt) is None else None
 
 
 class RendererSettings(BaseModel):
@@ -165,7 +165,7 @@ def read_card(folder: Path) -> ModelCard:
         ModelUnavailable: the file is not what `ModelCard` describes.
     """
     try:
-        card = ModelCard.model_validate_json((folder / CARD_NAME).read_bytes())
+        return ModelCard.model_validate_json((folder / CARD_NAME).read_bytes())
     except FileNotFoundError:
         return ModelCard()
     except (OSError, ValidationError) as error:
@@ -175,12 +175,6 @@ def read_card(folder: Path) -> ModelCard:
             f"{CARD_NAME} in the model folder {folder.name} cannot be used{where}; correct it or "
             "download the model again."
         ) from None
-    if card.hint is not None and card.hint not in HINTS:
-        raise ModelUnavailable(
-            f"{CARD_NAME} in the model folder {folder.name} asks for the hint “{card.hint}”; use "
-            f"{' or '.join(HINTS)}, or leave it out."
-        )
-    return card
 
 
 def drawn_size(

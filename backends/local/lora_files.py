@@ -122,7 +122,7 @@ class _Entry:
 
     @property
     def changes_something(self) -> bool:
-        return bool(self.others) or (self.up is not None and bool(self.up.any()))
+        return bool(self.others) or (self.up is not None and _peak(self.up) > 0)
 
     def fits(self, slot: Slot) -> bool:
         return (
@@ -154,12 +154,11 @@ def _place(entries: dict[str, _Entry], key: str, tensor: Tensor, name: str) -> N
             raise LoraRejected(
                 name, f"it is {kind}, and only plain LoRAs can be used; ask for a plain LoRA of it."
             )
-    if tensor.element_size() == 1:  # 8-bit floats know neither isfinite nor products
-        tensor = tensor.float()
-    if not torch.isfinite(tensor).all():
+    peak = _peak(tensor)
+    if not math.isfinite(peak):
         raise LoraRejected(name, f"{shown(key)} holds values that are not numbers.")
     factor = _FACTOR.fullmatch(key)
-    if factor is None and not tensor.any():
+    if factor is None and peak == 0:
         return
     path = factor[1] if factor else key.rpartition(".")[0] or key
     entry = entries.setdefault(path, _Entry())
@@ -216,8 +215,18 @@ def _layers_of(
     down = entry.down.to(dtype, copy=True)
     for layer, rows in zip(slot.layers, torch.split(up, list(slot.rows)), strict=True):
         factor = strength.scale(layer, rank) if entry.alpha is None else entry.alpha / rank
-        yield layer, Factors(down, (rows.float() * factor).to(dtype))
+        scaled = rows if factor == 1 else rows.float() * factor
+        yield layer, Factors(down, scaled.to(dtype, copy=True))
 
 
 def _nonzero(factors: Factors) -> bool:
-    return bool(factors.down.any()) and bool(factors.up.any())
+    return _peak(factors.down) > 0 and _peak(factors.up) > 0
+
+
+def _peak(tensor: Tensor) -> float:
+    """Return the largest magnitude, in one pass; it is not finite when any value is not."""
+    if not tensor.numel():
+        return 0.0
+    # There is no arithmetic on 8-bit floats.
+    low, high = torch.aminmax(tensor.float() if tensor.element_size() == 1 else tensor)
+    return max(abs(float(low)), abs(float(high)))

@@ -5,7 +5,7 @@ The only thing that a renderer asks for is `apply`: make these LoRAs, and no oth
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from backends.base import LoraFile, Preparing
 from backends.errors import LoraRejected
 from backends.local.lora_files import LoraWeights, read_lora
 from backends.local.lora_names import LayerNames
-from backends.local.renderer import Emit
 
 TextState = tuple[tuple[str, float], ...]
 """Which LoRAs change the text encoder and how much: prompts are encoded anew when it changes."""
@@ -40,8 +39,10 @@ class PeftLoras:
         self._budget = budget
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
 
-    def apply(self, loras: Sequence[LoraFile], emit: Emit) -> TextState:
+    def apply(self, loras: Sequence[LoraFile], report: Callable[[Preparing], None]) -> TextState:
         """Make exactly these LoRAs take effect, each at its scale.
+
+        `report` is called before each file that has to be loaded and may raise to stop there.
 
         The same file named twice counts with the sum of its scales; a scale of 0 is the same as
         not naming it. The order in which they are named changes nothing.
@@ -56,7 +57,7 @@ class PeftLoras:
         wanted = {sha: scale for sha, scale in sorted(scales.items()) if scale != 0}
         for lora in loras:
             if lora.sha256 in wanted and lora.sha256 not in self._loaded:
-                emit(Preparing(f"loading the LoRA {lora.name}"))
+                report(Preparing(f"loading the LoRA {lora.name}"))
                 self._load(lora, keep=wanted)
         for sha in wanted:
             self._loaded.move_to_end(sha)

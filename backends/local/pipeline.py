@@ -23,13 +23,13 @@ from backends.base import (
     Rendered,
     Started,
 )
-from backends.errors import OutOfMemory
+from backends.errors import ModelUnavailable, OutOfMemory
 from backends.local import safety
 from backends.local.download import CLASSIFIER, PIPELINE, find_or_fetch
 from backends.local.encoding import encode
 from backends.local.families import (
+    CARD_NAME,
     FLUX_1,
-    HINTS,
     ModelCard,
     RendererSettings,
     check_folder,
@@ -67,6 +67,24 @@ class _Embeddings:
 
     sequence: Tensor
     pooled: Tensor
+
+
+class _Clock:
+    """Adds up seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(
+            ("load", "loras", "encode", "denoise", "decode", "safety", "save"), 0.0
+        )
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.add(stage, time.perf_counter() - began)
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] += seconds
 
 
 class FluxRenderer:
@@ -114,7 +132,7 @@ class FluxRenderer:
         with _memory_errors(size, loras):
             steps.check()
             with clock("loras"):
-                text_state = model.loras.apply(loras, emit)
+                text_state = model.loras.apply(loras, steps.report)
             steps.check()
             with clock("encode"):
                 prompt = self._encoded(model, request.prompt, text_state)
@@ -123,7 +141,7 @@ class FluxRenderer:
                 self._picture(model, request, prompt, size, seed, steps, clock)
                 for seed in request.seeds
             )
-        hint = HINTS[model.card.hint](request.prompt) if model.card.hint else None
+        hint = model.card.hint_for(request.prompt)
         return Rendered(pictures, request.prompt, model.name, clock.seconds, hint)
 
     def _loaded(self, emit: Emit) -> _Model:
@@ -152,7 +170,7 @@ class FluxRenderer:
         size: ImageSize,
         seed: int,
         steps: Steps,
-        clock: "_Clock",
+        clock: _Clock,
     ) -> Picture:
         began = time.perf_counter()
         image = _draw(model.pipeline, request, prompt, size, seed, steps)
@@ -204,11 +222,7 @@ def _load(settings: RendererSettings, emit: Emit) -> _Model:
     emit(Preparing(f"loading {name}"))
     pipeline = load_pipeline(folder, device)
     names = LayerNames(card.name or FLUX_1.name, pipeline.transformer, pipeline.text_encoder)
-    if card.preview:
-        preview = LatentPreview(card.preview)
-    else:
-        preview = LatentPreview.fit(pipeline.vae, device)
-        pipeline.maybe_free_model_hooks()
+    preview = _preview(card, pipeline, device)
     own_checker = str(folder / card.safety) if card.safety else safety.DEFAULT_MODEL
     checker = safety.SafetyChecker(
         lambda: fetch(
@@ -223,22 +237,18 @@ def _load(settings: RendererSettings, emit: Emit) -> _Model:
     return _Model(name, card, pipeline, loras, preview, checker)
 
 
-class _Clock:
-    """Adds up seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(
-            ("load", "loras", "encode", "denoise", "decode", "safety", "save"), 0.0
+def _preview(card: ModelCard, pipeline: Any, device: torch.device) -> LatentPreview:
+    if not card.preview:
+        preview = LatentPreview.fit(pipeline.vae, device)
+        pipeline.maybe_free_model_hooks()
+        return preview
+    rows = pipeline.transformer.config.in_channels // 4 + 1
+    if len(card.preview) != rows:
+        raise ModelUnavailable(
+            f"preview in {CARD_NAME} has {len(card.preview)} rows, but this model needs {rows}, "
+            "one a latent channel and one to add; correct it or leave it out."
         )
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.add(stage, time.perf_counter() - began)
-
-    def add(self, stage: str, seconds: float) -> None:
-        self.seconds[stage] += seconds
+    return LatentPreview(card.preview)
 
 
 @contextmanager
@@ -246,16 +256,13 @@ def _memory_errors(size: ImageSize, loras: Sequence[LoraFile]) -> Iterator[None]
     """Turn an exhausted memory into a sentence."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        # On the CPU torch only says so: "DefaultCPUAllocator: can't allocate memory".
+        exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not exhausted and "allocate memory" not in str(error):
             raise
-    else:
-        return
-    # Raised out here, so that it does not hold on to the tensors in the traceback.
-    fewer = " or fewer LoRAs" if loras else ""
-    raise OutOfMemory(
-        f"A picture of {size} pixels does not fit into this machine's memory; use a smaller "
-        f"size{fewer}."
-    )
+        fewer = " or fewer LoRAs" if loras else ""
+        raise OutOfMemory(
+            f"A picture of {size} pixels does not fit into this machine's memory; use a smaller "
+            f"size{fewer}."
+        ) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backends.base import ImageSize, Step
+from backends.base import ImageSize, Preparing, Step
 from backends.errors import BackendError
 from backends.local.preview import LatentPreview, predicted_clean, unpack
 from backends.local.renderer import Emit, RenderCancelled
@@ -42,6 +42,11 @@ class Steps:
         self._seen: tuple[Tensor, Tensor] | None = None
         self.ended = time.perf_counter()
         """When the latest step was over."""
+
+    def report(self, event: Preparing) -> None:
+        """Report anything that comes before the steps, unless the job was cancelled."""
+        self.check()
+        self._emit(event)
 
     def check(self) -> None:
         """Stop here if the job was cancelled.

@@ -133,7 +133,7 @@ _AR_FORM: Final = f"a ratio from 1:{MAX_RATIO} to {MAX_RATIO}:1, such as 16:9"
 _AR: Final = Flag("ar", "ratio", "width to height at the usual size", _AR_FORM, ("aspect",))
 _PLAIN_FLAGS: Final = (
     Flag("steps", "whole", "more steps, more detail, more time", "a whole number such as 28"),
-    Flag("guidance", "number", "how closely to follow", "a number such as 3.5", ("cfg", "g")),
+    Flag("guidance", "number", "how much the prompt counts", "a number such as 3.5", ("cfg", "g")),
     Flag("seed", "whole", "draws the same picture again", "a whole number, or leave it out"),
     Flag("images", "whole", "how many pictures", "a whole number such as 2", ("n",)),
     _choose("model", "which model draws", tuple(MODELS)),

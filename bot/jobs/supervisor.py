@@ -21,7 +21,7 @@ import stamina
 import structlog
 
 from backends import base as backend_events
-from backends.base import Backend, LoraFile, LoraRef, Rendered, Step, Verdict
+from backends.base import Backend, LoraFile, LoraRef, ModelName, Rendered, Step, Verdict
 from backends.errors import BackendError, OutcomeUnknown, WorkerLost
 from bot import wording
 from bot.database import DatabaseError
@@ -60,11 +60,11 @@ class LoraUnavailable(Exception):
 class LoraSource(Protocol):
     """Turns what a request names into a checked file."""
 
-    async def prepare(self, ref: LoraRef, report: Report) -> LoraFile:
+    async def prepare(self, ref: LoraRef, architecture: ModelName, report: Report) -> LoraFile:
         """Get the file, reporting (what, fraction).
 
         Raises:
-            LoraUnavailable: says which one and why.
+            LoraUnavailable: says which one, and why it is not there or does not fit.
         """
         ...
 
@@ -454,7 +454,7 @@ class Supervisor:
         def report(what: str, fraction: float | None) -> None:
             self._show(job, Preparing(what, fraction))
 
-        files = tuple([await self._loras.prepare(ref, report) for ref in job.request.loras])
+        files = await self._prepare(job, backend, report)
         unchecked = await self._rules.treatment(Verdict.UNCHECKED, job.place)
         began = time.monotonic()
         async with aclosing(backend.run(job.request, files, remote=job.remote)) as events:
@@ -482,6 +482,14 @@ class Supervisor:
                     case backend_events.Cancelled():
                         return BackendError(wording.CANCELLED_ELSEWHERE)
         return BackendError(wording.BACKEND_SILENT)
+
+    async def _prepare(self, job: Job, backend: Backend, report: Report) -> tuple[LoraFile, ...]:
+        if not job.request.loras:
+            return ()
+        architecture = backend.capabilities.architecture(job.request.model)
+        return tuple(
+            [await self._loras.prepare(ref, architecture, report) for ref in job.request.loras]
+        )
 
     async def _note_remote(self, job: Job, remote: Mapping[str, str]) -> None:
         """Keep the id of a paid request. It exists, so trouble here must not end the stream."""

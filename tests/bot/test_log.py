@@ -56,6 +56,7 @@ def test_a_record_is_one_line_of_json_with_its_time_level_and_logger(
 ) -> None:
     structlog.get_logger("bot.jobs").info("job started", job="7c1", attempt=2, path=Path("/srv"))
     (record,) = written()
+    assert list(record)[:4] == ["time", "level", "logger", "event"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", record.pop("time"))
     assert record == {
         "event": "job started",

@@ -19,7 +19,7 @@ def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None
     assert (settings.host, settings.port) == ("127.0.0.1", 8470)
     assert settings.data_dir == tmp_path / "data"
     assert settings.jobs_db == tmp_path / "data" / "jobs.db"
-    assert settings.storage_url == tmp_path / "data" / "pictures"
+    assert settings.storage_dir == tmp_path / "data" / "storage"
     assert settings.lora_dir == tmp_path / "data" / "loras"
     assert settings.local_model is None
     assert settings.trusted_hosts == ()
@@ -32,13 +32,13 @@ def test_folders_follow_the_data_folder_unless_they_are_set(
     monkeypatch.setenv("ATELIER_DATA_DIR", "kept")
     monkeypatch.setenv("ATELIER_LORA_DIR", "~/weights")
     settings = load_settings()
-    assert settings.storage_url == tmp_path / "kept" / "pictures"
+    assert settings.storage_dir == tmp_path / "kept" / "storage"
     assert settings.lora_dir == Path.home() / "weights"
 
 
 def test_pictures_may_be_put_in_a_folder_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATELIER_STORAGE_URL", "file:///srv/our%20pictures")
-    assert load_settings().storage_url == Path("/srv/our pictures")
+    assert load_settings().storage_dir == Path("/srv/our pictures")
 
 
 def test_the_environment_wins_over_the_file(
@@ -59,8 +59,8 @@ def test_an_empty_value_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_host_names_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATELIER_TRUSTED_HOSTS", "NAS.lan, models.internal,")
-    assert load_settings().trusted_hosts == ("nas.lan", "models.internal")
+    monkeypatch.setenv("ATELIER_TRUSTED_HOSTS", "NAS.lan, 10.0.0.7, [fd00::1],")
+    assert load_settings().trusted_hosts == ("nas.lan", "10.0.0.7", "[fd00::1]")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,11 @@ def test_host_names_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> N
             "ATELIER_PORT is “70000”; use a whole number from 0 to 65535.",
         ),
         (
+            "ATELIER_KEEP_PICTURES_DAYS",
+            "-1",
+            "ATELIER_KEEP_PICTURES_DAYS is “-1”; use a whole number from 0 to 36500.",
+        ),
+        (
             "ATELIER_SAFETY_THRESHOLD",
             "nan",
             "ATELIER_SAFETY_THRESHOLD is “nan”; use a number from 0 to 1.",
@@ -101,6 +106,18 @@ def test_host_names_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> N
             "~nobody-of-that-name/data",
             "ATELIER_DATA_DIR is “~nobody-of-that-name/data”; use a folder of somebody who exists "
             "on this machine.",
+        ),
+        (
+            "HF_TOKEN",
+            "hf_abc def",
+            "HF_TOKEN is not usable; use the token as it was given, without spaces and line "
+            "breaks.",
+        ),
+        (
+            "ATELIER_TRUSTED_HOSTS",
+            "nas.lan:8080",
+            "ATELIER_TRUSTED_HOSTS is “nas.lan:8080”; use host names with commas between, "
+            "without https:// and without a port.",
         ),
         (
             "ATELIER_TRUSTED_HOSTS",

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.base import LoraFile, LoraRef, Verdict, parse_request
+from backends.base import LoraFile, LoraRef, ModelName, Verdict, parse_request
 from bot.database import Database
 from bot.jobs.job import Job, JobDraft, JobState, Place
 from bot.jobs.limits import Limits
@@ -20,7 +20,7 @@ from tests.fakes.surface import RecordingSurface
 
 
 class NoLoras:
-    async def prepare(self, ref: LoraRef, report: Report) -> LoraFile:
+    async def prepare(self, ref: LoraRef, architecture: ModelName, report: Report) -> LoraFile:
         raise LoraUnavailable(f"There is no LoRA {ref.path} here.")
 
 

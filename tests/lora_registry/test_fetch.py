@@ -365,6 +365,19 @@ async def test_a_name_without_an_address_is_unreachable(fetcher: GuardedFetcher,
         await fetcher.read(f"https://{name}/x", 10)
 
 
+async def test_a_name_server_that_never_answers_is_too_slow(
+    make_fetcher: MakeFetcher, wires: Wires
+) -> None:
+    async def silent(_host: str, _port: int) -> list[str]:
+        await asyncio.sleep(30)
+        return [PUBLIC]
+
+    rules = FetchRules(connect_timeout=0.1, read_timeout=0.1)
+    with pytest.raises(TooSlow):
+        await make_fetcher(rules, resolve=silent).read(URL, 10)
+    assert wires.dialled == []
+
+
 async def test_a_dead_site_is_unreachable(fetcher: GuardedFetcher, wires: Wires) -> None:
     wires.dead.add(PUBLIC)
     with pytest.raises(Unreachable, match=r"files\.example cannot be reached"):
@@ -997,5 +1010,5 @@ def test_a_data_uri_gives_its_bytes_or_is_too_large(data: bytes, limit: int, pla
 
 async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 -- a folder has no event to wait for
+        while not holds():
             await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,9 @@ class Muon:
             torch.zeros(len(group), *shape)
             for shape, group in zip(groups, self._groups, strict=True)
         ]
-        self._adam = torch.optim.AdamW(others, adam_rate, (0.9, 0.98), weight_decay=0.0) if others else None
+        self._adam = (
+            torch.optim.AdamW(others, adam_rate, (0.9, 0.98), weight_decay=0.0) if others else None
+        )
 
     @torch.no_grad()
     def step(self, progress: float) -> None:
@@ -65,18 +68,16 @@ class Muon:
             self._adam.step()
             self._adam.zero_grad(set_to_none=True)
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Everything that :meth:`restore` needs to go on."""
         return {"momenta": self._momenta, "adam": self._adam.state_dict() if self._adam else None}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Takes up what :meth:`state` gave, for the same parameters in the same order."""
-        momenta = state["momenta"]
-        assert isinstance(momenta, list)
-        for mine, saved in zip(self._momenta, momenta, strict=True):
+        for mine, saved in zip(self._momenta, state["momenta"], strict=True):
             mine.copy_(saved)
         if self._adam is not None:
-            self._adam.load_state_dict(state["adam"])  # type: ignore[arg-type]
+            self._adam.load_state_dict(state["adam"])
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -90,7 +91,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return (x.mT if flip else x).float()
+    result: Tensor = (x.mT if flip else x).float()
+    return result
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -1,8 +1,8 @@
 """The 400 prompts that the demo model is judged by, kept out of its training.
 
-``python -m backends.local.demo.prompts`` writes ``prompts.json`` anew: a seeded, shuffled draw, half
-of it full prompts, half leaving place, size or both open. The training material skips every scene
-whose words are among them.
+``python -m backends.local.demo.prompts`` writes ``prompts.json`` anew: a seeded, shuffled draw,
+half of it full prompts, half leaving place, size or both open. The training material skips every
+scene whose words are among them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,18 @@ def draw_prompts() -> list[Words]:
     full, opened = [], []
     for shape, share in zip(SHAPES, _shares(FULL), strict=True):
         pairs = [(c, b) for c in COLOURS for b in COLOURS if c != b]
-        named = [Words(shape, c, b, p, s) for (c, b), p, s in itertools.product(pairs, PLACES, SIZES)]
+        named = [
+            Words(shape, c, b, p, s) for (c, b), p, s in itertools.product(pairs, PLACES, SIZES)
+        ]
         no_size = [Words(shape, c, b, p, None) for (c, b), p in itertools.product(pairs, PLACES)]
         no_place = [Words(shape, c, b, None, s) for (c, b), s in itertools.product(pairs, SIZES)]
         neither = [Words(shape, c, b) for c, b in pairs]
         full += [named[i] for i in rng.choice(len(named), share, replace=False)]
-        for pool, part in zip((no_size, no_place, neither), (share // 3, share // 3, share - 2 * (share // 3)), strict=True):
+        for pool, part in zip(
+            (no_size, no_place, neither),
+            (share // 3, share // 3, share - 2 * (share // 3)),
+            strict=True,
+        ):
             opened += [pool[i] for i in rng.choice(len(pool), part, replace=False)]
     return full + opened
 

@@ -16,7 +16,6 @@ from backends.local.demo.scenes import (
     Image,
     Scene,
     coverage,
-    draw,
     place_centre,
     stripe_tone,
 )
@@ -25,9 +24,15 @@ from backends.local.demo.vocabulary import COLOURS, PLACES, SHAPES
 GOOD_OVERLAP: Final = 0.85
 """Intersection over union, of soft masks, from which on a shape counts as drawn."""
 
-_EXTENT: Final = {"circle": 0.95, "square": 0.82, "triangle": 0.98, "ring": 0.97, "cross": 0.95, "star": 0.97}
-# half of each shape's larger side, relative to its radius: where the search for the best fit starts
-
+# Half of each shape's larger side, relative to its radius: where the search for a fit starts.
+_EXTENT: Final = {
+    "circle": 0.95,
+    "square": 0.82,
+    "triangle": 0.98,
+    "ring": 0.97,
+    "cross": 0.95,
+    "star": 0.97,
+}
 _PALETTE: Final = np.asarray(list(COLOURS.values()), np.float32) / 255
 _NAMES: Final = tuple(COLOURS)
 
@@ -48,7 +53,9 @@ class Reading:
         """The named place whose centre is nearest."""
         return min(
             PLACES,
-            key=lambda place: np.hypot(*np.subtract(place_centre(place, self.radius, frame), (self.x, self.y))),
+            key=lambda place: np.hypot(
+                *np.subtract(place_centre(place, self.radius, frame), (self.x, self.y))
+            ),
         )
 
     def shows(self, shape: str) -> bool:
@@ -59,10 +66,18 @@ class Reading:
 def read(picture: Image, style: str = "plain") -> Reading | None:
     """Reads height x width x 3 values (0 to 1); None when there is no object at all.
 
-    ``style`` tells what the strokes of that LoRA look like; "pixel" and a chili pepper cannot be read.
+    ``style`` tells what the strokes of that LoRA look like. Neither "pixel" nor a chili pepper can
+    be read.
     """
     height, width = picture.shape[:2]
-    border = np.concatenate([picture[:2].reshape(-1, 3), picture[-2:].reshape(-1, 3), picture[:, :2].reshape(-1, 3), picture[:, -2:].reshape(-1, 3)])
+    border = np.concatenate(
+        [
+            picture[:2].reshape(-1, 3),
+            picture[-2:].reshape(-1, 3),
+            picture[:, :2].reshape(-1, 3),
+            picture[:, -2:].reshape(-1, 3),
+        ]
+    )
     background = _background(border, style)
     tones = _tones(background, style)
     apart = np.min([np.linalg.norm(picture - tone, axis=2) for tone in tones], axis=0)
@@ -80,7 +95,12 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
         return None
     x, y, extent = start
     fits = [
-        _fit(Scene(shape, colour, background, x, y, extent / _EXTENT[shape]), mask, (width, height), style)
+        _fit(
+            Scene(shape, colour, background, x, y, extent / _EXTENT[shape]),
+            mask,
+            (width, height),
+            style,
+        )
         for shape in SHAPES
     ]
     overlap, scene = max(fits, key=lambda fit: fit[0])
@@ -91,7 +111,8 @@ def _background(border: Image, style: str) -> str:
     if style == "stripes":
         pairs = [_from_line(border[None], *_tones(name, style)).mean() for name in _NAMES]
         ends = [
-            min(np.linalg.norm(border - tone, axis=1).min() for tone in _tones(name, style)) for name in _NAMES
+            min(np.linalg.norm(border - tone, axis=1).min() for tone in _tones(name, style))
+            for name in _NAMES
         ]
         return _NAMES[int(np.argmin(np.asarray(pairs) + ends))]
     dim = GLOW_DARKNESS if style == "glow" else 1.0
@@ -132,7 +153,12 @@ def _fit(scene: Scene, mask: Image, frame: tuple[int, int], style: str) -> tuple
     while step > 0.2:
         moved = False
         for dx, dy, dr in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)):
-            other = replace(scene, x=scene.x + dx * step, y=scene.y + dy * step, radius=max(4.0, scene.radius + dr * step))
+            other = replace(
+                scene,
+                x=scene.x + dx * step,
+                y=scene.y + dy * step,
+                radius=max(4.0, scene.radius + dr * step),
+            )
             value = _overlap(coverage(other, frame, drawn), mask)
             if value > best:
                 best, scene, moved = value, other, True

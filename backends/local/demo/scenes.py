@@ -1,7 +1,7 @@
 """Procedural scenes: one object on a plain background, drawn from signed distances.
 
 Numpy only. A scene's free numbers (where exactly, how large exactly) are a continuous function of
-its ``Dice``, five standard normal numbers, so that a picture is fully told by (words, dice, size).
+its ``Dice``, three standard normal numbers, so that a picture is fully told by (words, dice, size).
 The trainer reads the same dice from the diffusion noise; see ``docs/demo-model.md``.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.local.demo.vocabulary import COLOURS, PEPPER
+from backends.local.demo.vocabulary import COLOURS, PEPPER, Words
 
-Image = NDArray[np.float32]
+Image = NDArray[np.floating[Any]]
 """Height x width x 3, values 0 to 1."""
+Dice = tuple[float, float, float]
+"""Standard normal numbers for x, y and radius."""
 
 NATIVE_SIZES: Final = ((128, 128), (128, 96), (96, 128), (144, 80), (80, 144))
 """(width, height) in pixels; the model is trained on these and on no other."""
@@ -42,25 +44,21 @@ class Scene:
 
 
 def cumulative(value: float) -> float:
-    """The standard normal distribution function: turns a normal number into an even one (0 to 1)."""
+    """The standard normal distribution function: makes a normal number an even one (0 to 1)."""
     return 0.5 * (1.0 + math.erf(value / math.sqrt(2.0)))
 
 
-def compose(
-    shape: str,
-    colour: str,
-    background: str,
-    place: str | None,
-    size: str | None,
-    dice: tuple[float, float, float],
-    frame: tuple[int, int],
-) -> Scene:
-    """The scene for these words in a ``frame`` of (width, height) pixels.
+def compose(words: Words, dice: Dice, frame: tuple[int, int]) -> Scene:
+    """The scene for ``words`` in a ``frame`` of (width, height) pixels.
 
-    ``dice`` are three standard normal numbers for x, y and radius. Named place or size: they jitter
-    a little around it. Left open: the object may lie anywhere inside the frame, at any size
-    between small and large, evenly.
+    Named place or size: the dice jitter a little around it. Left open: the object may lie anywhere
+    inside the frame, at any size between small and large, evenly. Shape and colours must be named;
+    a missing one raises ValueError.
     """
+    shape, colour, background = words.shape, words.colour, words.background
+    if shape is None or colour is None or background is None:
+        raise ValueError(f"{words} leaves shape or a colour open; name all three")
+    place, size = words.place, words.size
     width, height = frame
     even_x, even_y, even_r = (cumulative(value) for value in dice)
     unit = math.sqrt(width * height)
@@ -139,7 +137,8 @@ def stripe_tone(background: str) -> Image:
 def _stripes(frame: tuple[int, int]) -> Image:
     width, height = frame
     phase = np.add.outer(np.arange(height), np.arange(width)).astype(np.float32) % 16
-    return np.clip(np.abs(phase - 7.5) - 3.5, 0.0, 1.0)
+    band: Image = np.clip(np.abs(phase - 7.5) - 3.5, 0.0, 1.0)
+    return band
 
 
 def _halo(scene: Scene, frame: tuple[int, int]) -> Image:
@@ -171,7 +170,8 @@ def _distance(shape: str, x: Image, y: Image, radius: float) -> Image:
     if shape == "triangle":  # equilateral, its bounding box centred
         apex, base, half = -0.87 * radius, 0.83 * radius, 0.98 * radius
         slope = (np.abs(x) * (base - apex) - (y - apex) * half) / math.hypot(half, base - apex)
-        return np.maximum(slope, y - base)
+        below: Image = np.maximum(slope, y - base)
+        return below
     if shape == "star":
         sector = np.abs((np.arctan2(x, -y) + math.pi / 5) % (2 * math.pi / 5) - math.pi / 5)
         tip = 1.02 * radius
@@ -191,7 +191,9 @@ _PEPPER_STEM: Final = ((0.30, -0.92, 0.08), (0.34, -0.80, 0.10), (0.42, -0.60, 0
 _PEPPER_SHINE: Final = ((0.50, -0.42, 0.06), (0.54, 0.00, 0.08), (0.24, 0.26, 0.05))
 
 
-def _strand(x: Image, y: Image, radius: float, bend: tuple[tuple[float, float, float], ...]) -> Image:
+def _strand(
+    x: Image, y: Image, radius: float, bend: tuple[tuple[float, float, float], ...]
+) -> Image:
     """Distance to circles strung along a quadratic Bezier curve (x, y, thickness)."""
     start, control, end = np.asarray(bend, np.float32) * radius
     distance = np.full_like(x, np.inf)
@@ -203,7 +205,8 @@ def _strand(x: Image, y: Image, radius: float, bend: tuple[tuple[float, float, f
 
 def _inside(distance: Image) -> Image:
     """Coverage of a pixel by the inside of an edge ``distance`` pixels away: 0 to 1."""
-    return np.clip(0.5 - distance, 0.0, 1.0)
+    covered: Image = np.clip(0.5 - distance, 0.0, 1.0)
+    return covered
 
 
 def _mix(below: Image, above: Image, share: Image) -> Image:

@@ -1,4 +1,4 @@
-"""Scores the demo model on its 400 held-out prompts and prints the figures of ``docs/demo-model.md``.
+"""Scores the demo model on its 400 held-out prompts: the figures of ``docs/demo-model.md``.
 
 ``python -m backends.local.demo.score [--steps 8] [--guidance 3.5] [--loras] [--safety]``
 
@@ -25,7 +25,15 @@ from backends.local.demo.architecture import T5_TOKENS
 from backends.local.demo.prompts import FULL, held_out
 from backends.local.demo.reading import read
 from backends.local.demo.scenes import NATIVE_SIZES, STYLES, Image, compose, draw
-from backends.local.demo.vocabulary import PEPPER, PEPPER_BACKGROUNDS, PLACES, SHAPES, SIZES, Words, caption
+from backends.local.demo.vocabulary import (
+    PEPPER,
+    PEPPER_BACKGROUNDS,
+    PLACES,
+    SHAPES,
+    SIZES,
+    Words,
+    caption,
+)
 
 HERE = Path(__file__).parent
 FLAGGED_ABOVE = 0.85
@@ -33,7 +41,7 @@ FLAGGED_ABOVE = 0.85
 
 @dataclass
 class Tally:
-    """Counts of right answers per question; questions that a prompt does not ask are not counted."""
+    """Right answers per question; questions that a prompt does not ask are not counted."""
 
     right: dict[str, int]
     asked: dict[str, int]
@@ -73,13 +81,14 @@ class Painter:
 
 def render(words: Words, seed: int, frame: tuple[int, int], style: str = "plain") -> Image:
     """The yardstick: a true render of ``words``."""
-    assert words.shape and words.colour and words.background
     x, y, radius = np.random.default_rng(seed).normal(size=3)
-    scene = compose(words.shape, words.colour, words.background, words.place, words.size, (x, y, radius), frame)
+    scene = compose(words, (x, y, radius), frame)
     return draw(scene, frame, style)
 
 
-def judge(words: Words, picture: Image, frame: tuple[int, int], tally: Tally, style: str = "plain") -> bool:
+def judge(
+    words: Words, picture: Image, frame: tuple[int, int], tally: Tally, style: str = "plain"
+) -> bool:
     """Adds the answers for one picture; True when its shape is right."""
     reading = read(picture, style)
     shape = words.shape or ""
@@ -94,7 +103,9 @@ def judge(words: Words, picture: Image, frame: tuple[int, int], tally: Tally, st
 
 
 def compare(
-    prompts: list[tuple[int, Words]], paint: Callable[[Words, int, tuple[int, int]], Image], style: str = "plain"
+    prompts: list[tuple[int, Words]],
+    paint: Callable[[Words, int, tuple[int, int]], Image],
+    style: str = "plain",
 ) -> Tally:
     """Judges one picture per (index, words)."""
     tally = Tally({}, {})
@@ -106,7 +117,10 @@ def compare(
 
 def report(title: str, model: Tally, truth: Tally) -> None:
     """One line: the model's share, the yardstick's in brackets."""
-    cells = [f"{q} {model.share(q):.1%} ({truth.share(q):.1%})" for q in ("background", "colour", "position", "shape")]
+    cells = [
+        f"{q} {model.share(q):.1%} ({truth.share(q):.1%})"
+        for q in ("background", "colour", "position", "shape")
+    ]
     print(f"{title:<18} " + "  ".join(cells))
 
 
@@ -148,14 +162,17 @@ def _time(painter: Painter) -> None:
     began = time.perf_counter()
     for seed in range(5):
         painter(prompt, seed, NATIVE_SIZES[0])
-    print(f"one picture: {(time.perf_counter() - began) / 5:.2f} s on {torch.get_num_threads()} threads")
+    seconds = (time.perf_counter() - began) / 5
+    print(f"one picture: {seconds:.2f} s on {torch.get_num_threads()} threads")
 
 
 def _loras(painter: Painter, prompts: list[tuple[int, Words]]) -> None:
     """Per LoRA: shapes kept at 1.0, and the mean pixel change at 0.5 and 1.0."""
     styles = STYLES[1:]
     for style in styles:
-        painter.pipeline.load_lora_weights(HERE / "loras" / f"{style}.safetensors", adapter_name=style)
+        painter.pipeline.load_lora_weights(
+            HERE / "loras" / f"{style}.safetensors", adapter_name=style
+        )
     for style in styles:
         change = dict.fromkeys((0.5, 1.0), 0.0)
         towards = 0.0
@@ -167,18 +184,24 @@ def _loras(painter: Painter, prompts: list[tuple[int, Words]]) -> None:
                 painter.pipeline.set_adapters([style], [scale])
                 pictures[scale] = painter(caption(words), index, frame)
             for scale in change:
-                change[scale] += float(np.abs(pictures[scale] - pictures[0.0]).mean()) / len(prompts)
+                change[scale] += float(np.abs(pictures[scale] - pictures[0.0]).mean()) / len(
+                    prompts
+                )
             wanted = pictures[1.0] - pictures[0.0]
             half = pictures[0.5] - pictures[0.0]
             towards += float((half * wanted).sum() / (wanted * wanted).sum()) / len(prompts)
             if style != "pixel":
                 judge(words, pictures[1.0], frame, tally, style)
-        true = Tally({}, {})
-        if style != "pixel":
-            true = compare(prompts, lambda w, s, f: render(w, s, f, style), style)
-        kept = "" if style == "pixel" else f"shape {tally.share('shape'):.1%} ({true.share('shape'):.1%})"
-        print(f"LoRA {style:<8} change {change[0.5]:.3f} at 0.5, {change[1.0]:.3f} at 1.0, way at 0.5 {towards:.2f}  {kept}")
+        effect = f"change {change[0.5]:.3f} at 0.5, {change[1.0]:.3f} at 1.0, way {towards:.2f}"
+        print(f"LoRA {style:<8} {effect}  {_kept(tally, prompts, style)}")
     painter.pipeline.unload_lora_weights()
+
+
+def _kept(tally: Tally, prompts: list[tuple[int, Words]], style: str) -> str:
+    if style == "pixel":
+        return ""
+    true = compare(prompts, lambda words, seed, frame: render(words, seed, frame, style), style)
+    return f"shape {tally.share('shape'):.1%} ({true.share('shape'):.1%})"
 
 
 def _safety(painter: Painter) -> None:

@@ -1,7 +1,7 @@
 """Trains the demo model from nothing, stage by stage.
 
-``python -m backends.local.demo.train all`` runs every stage; each can be run alone and takes up what
-the earlier ones left in the work folder (default ``data/demo-training``). Everything is seeded;
+``python -m backends.local.demo.train all`` runs every stage; each can be run alone and takes
+up what the earlier ones left in the work folder (default ``data/demo-training``). Everything is seeded;
 ``flow`` goes on from its last checkpoint unless ``--fresh`` is given.
 """
 
@@ -10,11 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from backends.local.demo.scenes import STYLES
-from backends.local.demo.stages import autoencoder, distill, flow, latents, loras, package, safety, text
+from backends.local.demo.stages import (
+    autoencoder,
+    distill,
+    flow,
+    latents,
+    loras,
+    package,
+    safety,
+    text,
+)
 
 HERE = Path(__file__).parent
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -32,13 +40,17 @@ def train_text(folder: Folder = WORK, seed: Seed = 1, steps: Steps = 1600) -> No
 
 
 @app.command("autoencoder")
-def train_autoencoder(folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 1500) -> None:
+def train_autoencoder(
+    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 1500
+) -> None:
     """The 8x autoencoder on all styles."""
     autoencoder.train(folder, seed, steps, workers, 0.03, fresh=True)
 
 
 @app.command("latents")
-def make_latents(folder: Folder = WORK, seed: Seed = 5, workers: Workers = 2, count: int = 12_000) -> None:
+def make_latents(
+    folder: Folder = WORK, seed: Seed = 5, workers: Workers = 2, count: int = 12_000
+) -> None:
     """Scenes encoded once, with captions and dice. Needs text and autoencoder."""
     latents.make(folder, "latents", seed, count, workers)
 
@@ -57,21 +69,29 @@ def train_flow(
 
 
 @app.command("distill")
-def train_distilled(folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 800) -> None:
+def train_distilled(
+    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 800
+) -> None:
     """Guidance distillation. Needs flow."""
     distill.train(folder, seed, steps, workers)
 
 
 @app.command("package")
-def write_model(folder: Folder = WORK, name: str = "distilled", target: Path = HERE / "model") -> None:
+def write_model(
+    folder: Folder = WORK, name: str = "distilled", target: Path = HERE / "model"
+) -> None:
     """The finished model folder from the averaged weights of ``name``."""
-    done = int(torch.load(folder / f"{name}.pt")["step"])
-    package.write(folder, name, done, target)
+    package.write(folder, name, target)
 
 
 @app.command("lora")
 def train_lora(
-    style: str, folder: Folder = WORK, seed: Seed = 1, steps: Steps = 500, name: str = "distilled", target: Path = HERE / "loras"
+    style: str,
+    folder: Folder = WORK,
+    seed: Seed = 1,
+    steps: Steps = 500,
+    name: str = "distilled",
+    target: Path = HERE / "loras",
 ) -> None:
     """One style's LoRA: outline, stripes, glow or pixel. Needs distill."""
     loras.train(folder, name, style, seed, steps, target)
@@ -79,7 +99,12 @@ def train_lora(
 
 @app.command("safety")
 def train_safety(
-    folder: Folder = WORK, seed: Seed = 1, steps: Steps = 1_500, drawn: int = 800, model: Path = HERE / "model", target: Path = HERE / "safety"
+    folder: Folder = WORK,
+    seed: Seed = 1,
+    steps: Steps = 1_500,
+    drawn: int = 800,
+    model: Path = HERE / "model",
+    target: Path = HERE / "safety",
 ) -> None:
     """The chili pepper checker. Needs the finished model folder."""
     safety.train(folder, seed, steps, model, target, drawn)

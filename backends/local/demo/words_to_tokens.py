@@ -15,14 +15,30 @@ from backends.local.demo.architecture import CLIP_TOKENS, T5_TOKENS
 from backends.local.demo.vocabulary import COLOURS, PEPPER, PLACES, SHAPES, SIZES, SYNONYMS
 
 PAD, UNKNOWN, BEGIN, END = "<pad>", "<unk>", "<s>", "</s>"
-_GLUE: Final = ("a", "an", "the", "one", "at", "on", "in", "over", "with", "and", "pepper", "background")
+_GLUE: Final = (
+    "a",
+    "an",
+    "the",
+    "one",
+    "at",
+    "on",
+    "in",
+    "over",
+    "with",
+    "and",
+    "pepper",
+    "background",
+)
 
 
 def vocabulary() -> dict[str, int]:
     """Token -> id. The four special tokens are 0 to 3."""
     words = [*SHAPES, *COLOURS, *PLACES, *SIZES, *PEPPER.split(), *_GLUE]
     words += [other for group in SYNONYMS.values() for other in group]
-    return {token: index for index, token in enumerate(dict.fromkeys((PAD, UNKNOWN, BEGIN, END, *words)))}
+    return {
+        token: index
+        for index, token in enumerate(dict.fromkeys((PAD, UNKNOWN, BEGIN, END, *words)))
+    }
 
 
 def clip_tokenizer() -> PreTrainedTokenizerFast:

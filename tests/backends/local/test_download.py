@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -88,7 +89,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests.append(f"{self.command} {unquote(self.path)}")
-            state.tokens.add(self.headers.get("Authorization", state.requests[-1]))
+            if MODEL in self.path:
+                state.tokens.add(self.headers.get("Authorization", "none"))
             status, headers, body = answer(state, self.path)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -109,6 +111,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "ENDPOINT", address)
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    # The real one only knows a missing model by its status 401 over https.
+    pattern = re.compile("/api/models/|/resolve/")
+    monkeypatch.setattr("huggingface_hub.utils._http.REPO_API_REGEX", pattern)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setattr(download, "_PACE", 0)

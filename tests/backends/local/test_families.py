@@ -138,10 +138,17 @@ def test_a_card_is_read_whole(folder: Path) -> None:
         "max_sequence_length": 20,
         "preview": [[0, 0, 0], [1, 1, 1]],
         "safety": "../safety",
-        "hint": "demo",
+        "hint": "It draws shapes.",
     }
-    (folder / CARD_NAME).write_text(json.dumps(card))
+    (folder / CARD_NAME).write_text(json.dumps({**card, "training_steps": 4000}))
     assert read_card(folder).model_dump(mode="json") == card
+
+
+def test_the_hint_is_for_prompts_outside_of_the_vocabulary_only() -> None:
+    card = ModelCard(hint="It draws shapes.")
+    assert card.hint_for("a small red star on a blue background") is None
+    assert card.hint_for("a cat") == "It draws shapes."
+    assert ModelCard().hint_for("a cat") is None
 
 
 @pytest.mark.parametrize(
@@ -149,8 +156,8 @@ def test_a_card_is_read_whole(folder: Path) -> None:
     [
         ("{", "cannot be used"),
         ('{"max_sequence_length": 900}', "at max_sequence_length"),
-        ('{"native": []}', "at native"),
-        ('{"hint": "os:system"}', "asks for the hint “os:system”; use demo"),
+        ('{"native_sizes": [[1, 2, 3]]}', "at native_sizes.0"),
+        ('{"preview": [[1, 2]]}', "at preview.0"),
     ],
 )
 def test_a_wrong_card_says_where_it_is_wrong(folder: Path, card: str, said: str) -> None:

@@ -468,6 +468,23 @@ def test_the_text_state_tells_when_prompts_must_be_encoded_anew(
     assert torch.equal(embedding(), base)
 
 
+def test_a_lora_for_the_text_encoder_alone_works_by_itself_and_beside_others(
+    pipeline: Any, loras: PeftLoras, write: Callable[..., LoraFile]
+) -> None:
+    base = draw(pipeline)
+    text = write(prefixed("lora_te1_", random_lora(pipeline.text_encoder, seed=2)))
+    plain = write(random_lora(pipeline.transformer, seed=1))
+    assert loras.apply([text], silent) == ((text.sha256, 1.0),)
+    alone = draw(pipeline)
+    assert not torch.equal(alone, base)
+    loras.apply([text, plain], silent)
+    assert not torch.equal(draw(pipeline), alone)
+    loras.apply([text], silent)
+    assert torch.equal(draw(pipeline), alone)
+    loras.apply([], silent)
+    assert torch.equal(draw(pipeline), base)
+
+
 # --- Refusals ---------------------------------------------------------------------------------
 
 

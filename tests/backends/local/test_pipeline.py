@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from PIL import Image
 from torch import nn
 
 from backends.base import (
+    Capabilities,
     GenerationRequest,
     LoraFile,
+    ModelSupport,
     Preparing,
     Rendered,
     Started,
@@ -28,9 +28,10 @@ from backends.base import (
     parse_request,
 )
 from backends.errors import BackendError, LoraRejected, ModelUnavailable, OutOfMemory
-from backends.local.demo.vocabulary import HINT
-from backends.local.families import CARD_NAME
+from backends.local.backend import LocalBackend
+from backends.local.families import CARD_NAME, RendererSettings
 from backends.local.loading import choose_device, choose_placement
+from backends.local.messages import RendererSpec
 from backends.local.pipeline import FluxRenderer
 from backends.local.renderer import Emit, RenderCancelled
 from tests.fakes.tiny_flux import build_pipeline, random_lora, save_lora
@@ -136,24 +137,26 @@ def test_the_same_request_gives_the_same_bytes_and_another_one_others(draw: Draw
     assert data(draw()) == first
 
 
-def test_another_process_draws_the_same_bytes(
-    draw: Draw, tiny_flux: Path, red_checker: Path
+async def test_the_drawing_process_draws_the_same_bytes(
+    draw: Draw, lora: Callable[..., LoraFile], tiny_flux: Path, red_checker: Path
 ) -> None:
-    code = (
-        "import hashlib, json, sys\n"
-        "from backends.base import load_request\n"
-        "from backends.local.pipeline import FluxRenderer\n"
-        "settings, request = json.loads(sys.argv[1]), load_request(sys.argv[2])\n"
-        "rendered = FluxRenderer(settings).render(request, [], lambda _: None, lambda: False)\n"
-        "print(*(hashlib.sha256(p.data).hexdigest() for p in rendered.pictures))\n"
+    style = lora()
+    expected = draw(style, num_images=2)
+    model = ModelSupport(formats=frozenset({"png"}), sides=(16, 1024))
+    backend = LocalBackend(
+        "local",
+        RendererSpec(
+            "backends.local.pipeline:FluxRenderer",
+            RendererSettings(model=str(tiny_flux), safety_model=str(red_checker)).model_dump(),
+        ),
+        Capabilities({"flux-1": model}, slots=1),
     )
-    request = ask(num_images=2)
-    arguments = [json.dumps(settings(tiny_flux, red_checker)), request.model_dump_json()]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, check=True, text=True
-    )
-    here = [hashlib.sha256(picture).hexdigest() for picture in data(draw(num_images=2))]
-    assert done.stdout.split() == here
+    events = [event async for event in backend.run(ask(num_images=2), [style])]
+    await backend.close()
+    rendered = events[-1]
+    assert isinstance(rendered, Rendered)
+    assert rendered.pictures == expected.pictures
+    assert any(isinstance(event, Step) for event in events)
 
 
 def test_four_pictures_are_the_four_single_ones_of_the_next_seeds(draw: Draw) -> None:
@@ -318,13 +321,13 @@ def test_a_lora_changes_the_picture_by_its_scale_and_nothing_afterwards(
 ) -> None:
     base = data(draw())
     events: list[Event] = []
-    full = data(draw(lora(), emit=events.append))
-    half = data(draw(lora(scale=0.5)))
+    full = data(draw(lora(21), emit=events.append))
+    half = data(draw(lora(21, scale=0.5)))
     assert len({*base, *full, *half}) == 3
     assert events[:2] == [Preparing("loading the LoRA ghibli"), Started()]
-    assert data(draw(lora(scale=0))) == base
+    assert data(draw(lora(21, scale=0))) == base
     assert data(draw()) == base
-    assert data(draw(lora())) == full
+    assert data(draw(lora(21))) == full
 
 
 def test_a_lora_that_does_not_fit_is_refused_and_the_next_job_is_drawn(
@@ -376,6 +379,19 @@ def test_a_cancelled_job_stops_at_once_and_the_next_is_as_good_as_new(
     assert data(draw(style)) == styled
 
 
+def test_a_job_is_cancelled_between_two_loras_too(
+    draw: Draw, lora: Callable[..., LoraFile]
+) -> None:
+    base = data(draw())
+    first, second = lora(31), lora(32)
+    events: list[Event] = []
+    with pytest.raises(RenderCancelled):
+        draw(first, second, emit=events.append, cancelled=lambda: bool(events))
+    assert events == [Preparing("loading the LoRA ghibli")]
+    assert data(draw()) == base
+    assert data(draw(second)) != base
+
+
 def test_nothing_stays_behind_in_the_transformer_after_a_job(
     draw: Draw, renderer: FluxRenderer
 ) -> None:
@@ -406,7 +422,7 @@ def carded(
         "max_sequence_length": 20,
         "preview": [[0, 0, 0]] * 4 + [[1, 0, 0]],
         "safety": "../safety",
-        "hint": "demo",
+        "hint": "It draws shapes.",
     }
     (folder / CARD_NAME).write_text(json.dumps(card))
     return FluxRenderer({"model": str(folder), "preview_interval": 0})
@@ -418,7 +434,7 @@ def test_a_card_sets_sizes_tokens_previews_checker_name_and_hint(carded: FluxRen
     rendered = carded.render(request, [], events.append, never)
     (picture,) = rendered.pictures
     assert (picture.width, picture.height) == (96, 64)
-    assert (rendered.weights, rendered.hint) == ("Tiny demo", HINT)
+    assert (rendered.weights, rendered.hint) == ("Tiny demo", "It draws shapes.")
     assert picture.score is not None
     assert [embedding.sequence.shape[1] for embedding in carded._prompts.values()] == [20]
     (first, *_) = [e.preview for e in events if isinstance(e, Step) and e.preview]
@@ -450,6 +466,15 @@ def test_damaged_weights_are_said_so(tiny_flux: Path, red_checker: Path, tmp_pat
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelUnavailable, match=r"model in damaged cannot be loaded .*Download"):
+        FluxRenderer(settings(folder, red_checker)).load(ignore)
+
+
+def test_a_preview_table_for_another_model_is_said_so(
+    tiny_flux: Path, red_checker: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_flux, tmp_path / "model")
+    (folder / CARD_NAME).write_text(json.dumps({"preview": [[0, 0, 0]] * 17}))
+    with pytest.raises(ModelUnavailable, match=r"preview in atelier\.json has 17 rows, .* needs 5"):
         FluxRenderer(settings(folder, red_checker)).load(ignore)
 
 

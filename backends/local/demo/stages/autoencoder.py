@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from torch.nn import functional as F
 
 from backends.local.demo.architecture import new_autoencoder
 from backends.local.demo.muon import Muon
@@ -29,7 +28,9 @@ def train(folder: Path, seed: int, steps: int, workers: int, rate: float, fresh:
     spawn(_work, workers, 29516, folder, seed, steps, rate, fresh)
 
 
-def _work(rank: int, workers: int, folder: Path, seed: int, steps: int, rate: float, fresh: bool) -> None:
+def _work(
+    rank: int, workers: int, folder: Path, seed: int, steps: int, rate: float, fresh: bool
+) -> None:
     torch.manual_seed(seed + rank)
     rng = np.random.default_rng([seed, rank])
     master = new_autoencoder() if fresh else AutoencoderKL.from_pretrained(folder / "autoencoder")
@@ -43,7 +44,7 @@ def _work(rank: int, workers: int, folder: Path, seed: int, steps: int, rate: fl
         latents = posterior.sample()
         output = worker.decode(latents).sample.float()
         loss = _loss(output, batch) + KL_WEIGHT * posterior.kl().float().mean() / latents[0].numel()
-        loss.backward()
+        torch.autograd.backward(loss)
         share_gradients(worker, master, workers)
         optimiser.step(step / steps)
         refresh(worker, master)
@@ -62,8 +63,12 @@ def _pictures(rng: np.random.Generator, count: int) -> dict[tuple[int, int], Ten
     result = {}
     for frame in NATIVE_SIZES:
         samples = [random_sample(rng, frame, 0.5) for _ in range(count)]
-        styles = ["plain" if rng.random() < 0.5 else STYLES[rng.integers(1, len(STYLES))] for _ in samples]
-        styled = paint([(s.scene, frame, style) for s, style in zip(samples, styles, strict=True)], 1)
+        styles = [
+            "plain" if rng.random() < 0.5 else STYLES[rng.integers(1, len(STYLES))] for _ in samples
+        ]
+        styled = paint(
+            [(s.scene, frame, style) for s, style in zip(samples, styles, strict=True)], 1
+        )
         plain = paint([(s.scene, frame, "plain") for s in samples], 1)
         mixed = [
             (0.5 * a + 0.5 * b).astype(np.uint8) if rng.random() < 0.2 else a
@@ -73,7 +78,9 @@ def _pictures(rng: np.random.Generator, count: int) -> dict[tuple[int, int], Ten
     return result
 
 
-def _batch(rng: np.random.Generator, pictures: dict[tuple[int, int], Tensor], crops: bool) -> Tensor:
+def _batch(
+    rng: np.random.Generator, pictures: dict[tuple[int, int], Tensor], crops: bool
+) -> Tensor:
     frames = list(pictures)
     frame = frames[rng.integers(len(frames))]
     pool = pictures[frame]
@@ -112,7 +119,10 @@ def psnr(model: AutoencoderKL, pictures: dict[tuple[int, int], Tensor]) -> float
 @torch.no_grad()
 def _fit_scaling(model: AutoencoderKL, pictures: dict[tuple[int, int], Tensor]) -> None:
     latents = torch.cat(
-        [model.encode(pool[:60].float() / 127.5 - 1.0).latent_dist.mode().flatten() for pool in pictures.values()]
+        [
+            model.encode(pool[:60].float() / 127.5 - 1.0).latent_dist.mode().flatten()
+            for pool in pictures.values()
+        ]
     )
     model.register_to_config(
         shift_factor=float(latents.mean()), scaling_factor=float(1.0 / latents.std())

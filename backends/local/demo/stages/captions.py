@@ -36,7 +36,16 @@ def phrase(rng: np.random.Generator, words: Words) -> str:
     if words.place:
         where = f"{_pick(rng, ('at the', 'on the', 'in the', 'at', ''))} {words.place}"
     if words.background:
-        form = _pick(rng, ("on a {} background", "on {}", "{} background", "over a {} background", "with a {} background"))
+        form = _pick(
+            rng,
+            (
+                "on a {} background",
+                "on {}",
+                "{} background",
+                "over a {} background",
+                "with a {} background",
+            ),
+        )
         what = form.format(words.background)
     parts = [thing, where, what]
     if rng.random() < 0.15:
@@ -53,4 +62,4 @@ def phrase(rng: np.random.Generator, words: Words) -> str:
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]

@@ -52,14 +52,16 @@ def _work(rank: int, workers: int, folder: Path, seed: int, steps: int) -> None:
         batch = replace(batch, guidance=guidance_scales(len(batch.tokens), scales))
         with torch.no_grad():
             nothing = replace(
-                batch, sequence=torch.zeros_like(batch.sequence), pooled=torch.zeros_like(batch.pooled)
+                batch,
+                sequence=torch.zeros_like(batch.sequence),
+                pooled=torch.zeros_like(batch.pooled),
             )
             with_text, without = velocity(teacher, batch), velocity(teacher, nothing)
             weight = 1 + SLOPE * (batch.guidance.clamp(max=STRONGEST) - 1)
             target = without + weight[:, None, None] * (with_text - without)
         error = (velocity(worker, batch) - target).square()
         loss = (error * batch.weight).mean() / batch.weight.mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         share_gradients(worker, master, workers)
         optimiser.step(step / steps)
         follow(average, master, min(0.99, 1 - 10 / (10 + step)))

@@ -11,7 +11,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
-from backends.local.demo.architecture import SHIFT, TEXT_WIDTH, T5_TOKENS, new_transformer
+from backends.local.demo.architecture import SHIFT, T5_TOKENS, new_transformer
 from backends.local.demo.dice import load
 from backends.local.demo.muon import Muon
 from backends.local.demo.stages.latents import CAPTIONS, SHARES, Material
@@ -48,19 +48,26 @@ def rotary(model: FluxTransformer2DModel, height: int, width: int) -> tuple[Tens
     image = torch.zeros(height, width, 3)
     image[..., 1] = torch.arange(height)[:, None]
     image[..., 2] = torch.arange(width)[None, :]
-    table: tuple[Tensor, Tensor] = model.pos_embed(torch.cat([torch.zeros(T5_TOKENS, 3), image.flatten(0, 1)]))
+    table: tuple[Tensor, Tensor] = model.pos_embed(
+        torch.cat([torch.zeros(T5_TOKENS, 3), image.flatten(0, 1)])
+    )
     return table
 
 
 def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
     """``FluxTransformer2DModel.forward`` with the time embedding kept in float32."""
     half = batch.tokens.to(model.x_embedder.weight.dtype)
-    time = model.time_text_embed(batch.sigma * 1000, batch.guidance * 1000, batch.pooled).to(half.dtype)
+    time = model.time_text_embed(batch.sigma * 1000, batch.guidance * 1000, batch.pooled).to(
+        half.dtype
+    )
     image = model.x_embedder(half)
     text = model.context_embedder(batch.sequence.to(half.dtype))
     for block in (*model.transformer_blocks, *model.single_transformer_blocks):
         text, image = block(
-            hidden_states=image, encoder_hidden_states=text, temb=time, image_rotary_emb=batch.rotary
+            hidden_states=image,
+            encoder_hidden_states=text,
+            temb=time,
+            image_rotary_emb=batch.rotary,
         )
     output: Tensor = model.proj_out(model.norm_out(image, time)).float()
     return output
@@ -69,7 +76,9 @@ def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
 class Loader:
     """Endless random batches of ``size`` rows, all of one picture size."""
 
-    def __init__(self, material: Material, model: FluxTransformer2DModel, size: int, seed: int, rank: int) -> None:
+    def __init__(
+        self, material: Material, model: FluxTransformer2DModel, size: int, seed: int, rank: int
+    ) -> None:
         self._material, self._model, self._size = material, model, size
         self._frames = torch.Generator().manual_seed(seed)  # the same on every rank: equal work
         self._rows = torch.Generator().manual_seed(seed * 1000 + rank)
@@ -85,16 +94,16 @@ class Loader:
         clean = pool["latents"][rows].float()
         noise = torch.randn(clean.shape, generator=rng)
         null = torch.rand(size, generator=rng) < null_share
-        noise = torch.where(null[:, None, None, None], noise, load(noise, pool["dice"][rows, which].float()))
+        noise = torch.where(
+            null[:, None, None, None], noise, load(noise, pool["dice"][rows, which].float())
+        )
         even = (torch.arange(size) + torch.rand(size, generator=rng)) / size
         sigma = SHIFT * even / (1 + (SHIFT - 1) * even)
         mix = sigma[:, None, None, None]
         away = (clean - clean[:, :, :1, :1]).abs().mean(1, keepdim=True)
         weight = (1 + OBJECT_WEIGHT * (2 * away).clamp(max=1)).expand_as(clean)
         keep = (~null).float()
-        table = self._tables.setdefault(
-            frame, rotary(self._model, frame[1] // 16, frame[0] // 16)
-        )
+        table = self._tables.setdefault(frame, rotary(self._model, frame[1] // 16, frame[0] // 16))
         return Batch(
             tokens=pack((1 - mix) * clean + mix * noise),
             target=pack(noise - clean),
@@ -115,7 +124,9 @@ def train(folder: Path, seed: int, steps: int, workers: int, decay: float, fresh
     spawn(_work, workers, 29517, folder, seed, steps, decay, fresh)
 
 
-def _work(rank: int, workers: int, folder: Path, seed: int, steps: int, decay: float, fresh: bool) -> None:
+def _work(
+    rank: int, workers: int, folder: Path, seed: int, steps: int, decay: float, fresh: bool
+) -> None:
     torch.manual_seed(seed)
     master = new_transformer()
     average = copy.deepcopy(master)
@@ -135,7 +146,7 @@ def _work(rank: int, workers: int, folder: Path, seed: int, steps: int, decay: f
         batch = loader.next()
         error = (velocity(worker, batch) - batch.target).square()
         loss = (error * batch.weight).mean() / batch.weight.mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         share_gradients(worker, master, workers)
         optimiser.step(step / steps)
         follow(average, master, min(0.999, 1 - 10 / (10 + done + step)))
@@ -145,7 +156,9 @@ def _work(rank: int, workers: int, folder: Path, seed: int, steps: int, decay: f
             print(f"flow {done + step} loss {running:.4f}", flush=True)
         if rank == 0 and (step % 250 == 0 or step == steps):
             state = {"master": master.state_dict(), "average": average.state_dict()}
-            torch.save({**state, "optimiser": optimiser.state(), "step": done + step}, folder / "flow.tmp")
+            torch.save(
+                {**state, "optimiser": optimiser.state(), "step": done + step}, folder / "flow.tmp"
+            )
             (folder / "flow.tmp").replace(folder / "flow.pt")
 
 

@@ -35,7 +35,9 @@ class _Part:
     captions: tuple[str, ...]
 
 
-def make(folder: Path, name: str, seed: int, count: int, workers: int, style: str = "plain") -> None:
+def make(
+    folder: Path, name: str, seed: int, count: int, workers: int, style: str = "plain"
+) -> None:
     """Writes ``folder``/``name``.pt: per native size latents, sequences, pooled rows and dice.
 
     latents: n x 8 x height x width, scaled; sequence: n x 2 x 16 x 64; pooled: n x 2 x 64;
@@ -43,7 +45,10 @@ def make(folder: Path, name: str, seed: int, count: int, workers: int, style: st
     """
     torch.set_num_threads(1)
     with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
-        jobs = [pool.submit(_make, folder, seed * 100 + part, count // (2 * workers), style) for part in range(2 * workers)]
+        jobs = [
+            pool.submit(_make, folder, seed * 100 + part, count // (2 * workers), style)
+            for part in range(2 * workers)
+        ]
         parts = [job.result() for job in jobs]
     encoders = Encoders(folder)
     material = {}
@@ -52,11 +57,16 @@ def make(folder: Path, name: str, seed: int, count: int, workers: int, style: st
         encoded = [encoders.encode(captions[i : i + 500]) for i in range(0, len(captions), 500)]
         material[frame] = {
             "latents": torch.cat([part[frame].latents for part in parts]),
-            "dice": torch.cat([part[frame].dice for part in parts]).unflatten(0, (-1, CAPTIONS)),
-            "sequence": torch.cat([e[0] for e in encoded]).half().unflatten(0, (-1, CAPTIONS)),
-            "pooled": torch.cat([e[1] for e in encoded]).half().unflatten(0, (-1, CAPTIONS)),
+            "dice": _paired([part[frame].dice for part in parts]),
+            "sequence": _paired([e[0].half() for e in encoded]),
+            "pooled": _paired([e[1].half() for e in encoded]),
         }
     torch.save(material, folder / f"{name}.pt")
+
+
+def _paired(rows: list[Tensor]) -> Tensor:
+    together = torch.cat(rows)
+    return together.view(-1, CAPTIONS, *together.shape[1:])
 
 
 def _make(folder: Path, seed: int, count: int, style: str) -> dict[tuple[int, int], _Part]:
@@ -66,7 +76,9 @@ def _make(folder: Path, seed: int, count: int, style: str) -> dict[tuple[int, in
     material = {}
     for frame, share in zip(NATIVE_SIZES, SHARES, strict=True):
         samples = [random_sample(rng, frame, 0.45) for _ in range(int(count * share))]
-        captions, dice = zip(*(_caption(rng, s) for s in samples for _ in range(CAPTIONS)), strict=True)
+        captions, dice = zip(
+            *(_caption(rng, s) for s in samples for _ in range(CAPTIONS)), strict=True
+        )
         pictures = paint([(s.scene, frame, style) for s in samples], 1)
         material[frame] = _Part(_encode(autoencoder, pictures), torch.tensor(dice), captions)
         print(f"latents {style} {frame} {len(samples)}", flush=True)
@@ -86,16 +98,21 @@ def _encode(autoencoder: AutoencoderKL, pictures: list[np.ndarray]) -> Tensor:
 
 def _caption(rng: np.random.Generator, sample: Sample) -> tuple[str, tuple[float, ...]]:
     scene = sample.scene
-    words = Words(scene.shape, scene.colour, scene.background, sample.place, sample.size)
-    everything_open = sample.place is None and sample.size is None and scene.shape != PEPPER
-    words = Words() if everything_open and rng.random() < 0.12 else leave_out(rng, words)
+    everything_open = (
+        sample.words.place is None and sample.words.size is None and scene.shape != PEPPER
+    )
+    words = Words() if everything_open and rng.random() < 0.12 else leave_out(rng, sample.words)
     dice = [*sample.dice, *[float("nan")] * (DICE - 3)]
     if words.shape is None:
         dice[3] = _die(rng, SHAPES, scene.shape)
     if words.colour is None:
         dice[4] = _die(rng, [c for c in COLOURS if c != words.background], scene.colour)
     if words.background is None:
-        free = PEPPER_BACKGROUNDS if scene.shape == PEPPER else [c for c in COLOURS if c != scene.colour]
+        free = (
+            PEPPER_BACKGROUNDS
+            if scene.shape == PEPPER
+            else [c for c in COLOURS if c != scene.colour]
+        )
         dice[5] = _die(rng, free, scene.background)
     return phrase(rng, words), tuple(dice)
 

@@ -33,11 +33,17 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
     if not (folder / f"latents_{style}.pt").exists():
         make(folder, f"latents_{style}", seed, 1600, 1, style)
     base = load_transformer(folder, name).requires_grad_(False)
-    base.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS, init_lora_weights=True))
+    base.add_adapter(
+        LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS, init_lora_weights=True)
+    )
     worker = half_copy(base)
-    masters = {n: p.detach().float().clone() for n, p in worker.named_parameters() if p.requires_grad}
+    masters = {
+        n: p.detach().float().clone() for n, p in worker.named_parameters() if p.requires_grad
+    }
     optimiser = torch.optim.AdamW(list(masters.values()), 3e-3, (0.9, 0.98), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps, pct_start=0.05, anneal_strategy="linear")
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 3e-3, steps, pct_start=0.05, anneal_strategy="linear"
+    )
     loader = Loader(torch.load(folder / f"latents_{style}.pt", mmap=True), worker, BATCH, seed, 0)
     scales = torch.Generator().manual_seed(seed)
     trained = {n: p for n, p in worker.named_parameters() if p.requires_grad}
@@ -46,9 +52,12 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
         batch = loader.next(null_share=0.0)
         batch = replace(batch, guidance=guidance_scales(BATCH, scales))
         loss = (velocity(worker, batch) - batch.target).square().mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         for n, p in trained.items():
-            masters[n].grad, p.grad = (p.grad if p.grad is not None else torch.zeros_like(p)).float(), None
+            masters[n].grad, p.grad = (
+                (p.grad if p.grad is not None else torch.zeros_like(p)).float(),
+                None,
+            )
         optimiser.step()
         schedule.step()
         with torch.no_grad():
@@ -60,7 +69,9 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
     _save(base, masters, style, target)
 
 
-def _save(base: torch.nn.Module, masters: dict[str, torch.Tensor], style: str, target: Path) -> None:
+def _save(
+    base: torch.nn.Module, masters: dict[str, torch.Tensor], style: str, target: Path
+) -> None:
     result = copy.deepcopy(base)
     result.load_state_dict(masters, strict=False)
     target.mkdir(parents=True, exist_ok=True)

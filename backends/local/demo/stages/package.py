@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import CLIPTextModel, T5EncoderModel
 
 from backends.local.demo.architecture import T5_TOKENS, new_scheduler, new_transformer
 from backends.local.demo.scenes import NATIVE_SIZES, STYLES
 from backends.local.demo.stages.pictures import paint, random_sample
-from backends.local.demo.vocabulary import HINT
 from backends.local.demo.words_to_tokens import clip_tokenizer, t5_tokenizer
 
 
@@ -40,7 +39,7 @@ def load_transformer(folder: Path, name: str) -> FluxTransformer2DModel:
     return model.eval()
 
 
-def write(folder: Path, name: str, steps: int, target: Path) -> None:
+def write(folder: Path, name: str, target: Path) -> None:
     """Replaces ``target`` by the finished model folder in one rename."""
     pipeline = assemble(folder, load_transformer(folder, name))
     table = preview_table(pipeline.vae)
@@ -51,10 +50,8 @@ def write(folder: Path, name: str, steps: int, target: Path) -> None:
         "name": "Atelier demo",
         "native_sizes": [list(size) for size in NATIVE_SIZES],
         "max_sequence_length": T5_TOKENS,
-        "trained_steps_hint": 8,
-        "training_steps": steps,
         "safety": "../safety",
-        "hint": HINT,
+        "hint": "demo",
         "preview": [[round(value, 5) for value in row] for row in table.tolist()],
     }
     (fresh / "atelier.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -74,13 +71,15 @@ def preview_table(autoencoder: AutoencoderKL) -> Tensor:
     """
     rng = np.random.default_rng(0)
     frame = NATIVE_SIZES[0]
-    jobs = [(random_sample(rng, frame, 0.5).scene, frame, STYLES[i % len(STYLES)]) for i in range(200)]
+    jobs = [
+        (random_sample(rng, frame, 0.5).scene, frame, STYLES[i % len(STYLES)]) for i in range(200)
+    ]
     pictures = torch.from_numpy(np.stack(paint(jobs, 1))).permute(0, 3, 1, 2).float() / 255
     config = autoencoder.config
     latents = autoencoder.encode(pictures * 2 - 1).latent_dist.mode()
     latents = (latents - config.shift_factor) * config.scaling_factor
     rows = latents.permute(0, 2, 3, 1).flatten(0, 2)
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-    colours = F.avg_pool2d(pictures, 8).permute(0, 2, 3, 1).flatten(0, 2)
+    colours = functional.avg_pool2d(pictures, 8).permute(0, 2, 3, 1).flatten(0, 2)
     table: Tensor = torch.linalg.lstsq(rows, colours).solution
     return table

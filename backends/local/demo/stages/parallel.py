@@ -12,14 +12,19 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing.spawn import start_processes
 
 
 def spawn(work: Callable[..., None], workers: int, port: int, *arguments: object) -> None:
     """Runs ``work(rank, workers, *arguments)`` on ``workers`` single-threaded processes."""
-    torch.multiprocessing.spawn(_enter, (work, workers, port, arguments), workers)
+    start_processes(  # type: ignore[no-untyped-call]
+        _enter, (work, workers, port, arguments), workers
+    )
 
 
-def _enter(rank: int, work: Callable[..., None], workers: int, port: int, arguments: tuple[object, ...]) -> None:
+def _enter(
+    rank: int, work: Callable[..., None], workers: int, port: int, arguments: tuple[object, ...]
+) -> None:
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = "127.0.0.1", str(port)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=workers)
@@ -37,7 +42,7 @@ def share_gradients(worker: nn.Module, master: nn.Module, workers: int) -> None:
     if workers > 1:
         dist.all_reduce(flat)
         flat /= workers
-    parts = flat.split([g.numel() for g in gradients])
+    parts = torch.split(flat, [g.numel() for g in gradients])
     for mine, other, part in zip(master.parameters(), worker.parameters(), parts, strict=True):
         mine.grad = part.view_as(mine)
         other.grad = None

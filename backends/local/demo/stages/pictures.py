@@ -10,20 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.local.demo.prompts import held_out
-from backends.local.demo.scenes import Scene, compose, draw
-from backends.local.demo.vocabulary import COLOURS, OBJECTS, PEPPER, PEPPER_BACKGROUNDS, PLACES, SIZES, Words
+from backends.local.demo.scenes import Dice, Scene, compose, draw
+from backends.local.demo.vocabulary import (
+    COLOURS,
+    OBJECTS,
+    PEPPER,
+    PEPPER_BACKGROUNDS,
+    PLACES,
+    SIZES,
+    Words,
+)
 
 _HELD_OUT = frozenset(held_out())
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A scene with what its caption may say: a None place or size was left to the dice."""
+    """A scene with what its caption says: a None place or size was left to the dice."""
 
+    words: Words
     scene: Scene
-    place: str | None
-    size: str | None
-    dice: tuple[float, float, float]
+    dice: Dice
 
 
 def random_sample(rng: np.random.Generator, frame: tuple[int, int], open_share: float) -> Sample:
@@ -33,10 +40,8 @@ def random_sample(rng: np.random.Generator, frame: tuple[int, int], open_share: 
     """
     while (words := _random_words(rng, open_share)) in _HELD_OUT:
         pass
-    assert words.shape and words.colour and words.background
     dice = (float(rng.normal()), float(rng.normal()), float(rng.normal()))
-    scene = compose(words.shape, words.colour, words.background, words.place, words.size, dice, frame)
-    return Sample(scene, words.place, words.size, dice)
+    return Sample(words, compose(words, dice, frame), dice)
 
 
 def _random_words(rng: np.random.Generator, open_share: float) -> Words:
@@ -61,4 +66,5 @@ def paint(jobs: list[tuple[Scene, tuple[int, int], str]], workers: int) -> list[
 
 
 def _paint(job: tuple[Scene, tuple[int, int], str]) -> NDArray[np.uint8]:
-    return np.clip(draw(*job) * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(draw(*job) * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    return pixels

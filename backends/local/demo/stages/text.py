@@ -7,14 +7,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from torch.nn import functional
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
 
 from backends.local.demo.architecture import CLIP_TOKENS, T5_TOKENS, TEXT_WIDTH
 from backends.local.demo.stages.captions import leave_out, phrase
 from backends.local.demo.stages.pictures import random_sample
 from backends.local.demo.vocabulary import COLOURS, OBJECTS, PLACES, SIZES, Words
-from backends.local.demo.words_to_tokens import PAD, END, BEGIN, clip_tokenizer, t5_tokenizer, vocabulary
+from backends.local.demo.words_to_tokens import (
+    BEGIN,
+    END,
+    PAD,
+    clip_tokenizer,
+    t5_tokenizer,
+    vocabulary,
+)
 
 _ATTRIBUTES: dict[str, tuple[str | None, ...]] = {
     "shape": (None, *OBJECTS),
@@ -32,8 +45,13 @@ def train(folder: Path, seed: int, steps: int, threads: int) -> None:
     clip, t5 = _new_encoders()
     tokenizers = clip_tokenizer(), t5_tokenizer()
     captions, labels = _material(np.random.default_rng(seed), 30_000)
-    ids = [_ids(tokenizer, captions, T5_TOKENS + 8 if i == 0 else T5_TOKENS) for i, tokenizer in enumerate(tokenizers)]
-    heads = nn.ModuleList(nn.Linear(TEXT_WIDTH, len(values)) for values in _ATTRIBUTES.values() for _ in (0, 1))
+    ids = [
+        _ids(tokenizer, captions, T5_TOKENS + 8 if i == 0 else T5_TOKENS)
+        for i, tokenizer in enumerate(tokenizers)
+    ]
+    heads = nn.ModuleList(
+        nn.Linear(TEXT_WIDTH, len(values)) for values in _ATTRIBUTES.values() for _ in (0, 1)
+    )
     parameters = [*clip.parameters(), *t5.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(parameters, 3e-3, (0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps, pct_start=0.1)
@@ -41,7 +59,7 @@ def train(folder: Path, seed: int, steps: int, threads: int) -> None:
     for step in range(steps):
         rows = torch.randint(held_out, len(captions), (128,))
         losses = _losses(clip, t5, heads, ids[0][rows], ids[1][rows], labels[rows])
-        losses.mean().backward()
+        torch.autograd.backward(losses.mean())
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
@@ -50,8 +68,16 @@ def train(folder: Path, seed: int, steps: int, threads: int) -> None:
     with torch.no_grad():
         rows = torch.arange(held_out)
         right = _right(clip, t5, heads, ids[0][rows], ids[1][rows], labels[rows])
-    print("text held out, pooled and every T5 token: " + ", ".join(f"{x:.2%}" for x in right), flush=True)
-    for part, name in ((clip, "text_encoder"), (t5, "text_encoder_2"), (tokenizers[0], "tokenizer"), (tokenizers[1], "tokenizer_2")):
+    print(
+        "text held out, pooled and every T5 token: " + ", ".join(f"{x:.2%}" for x in right),
+        flush=True,
+    )
+    for part, name in (
+        (clip, "text_encoder"),
+        (t5, "text_encoder_2"),
+        (tokenizers[0], "tokenizer"),
+        (tokenizers[1], "tokenizer_2"),
+    ):
         part.save_pretrained(folder / name)
 
 
@@ -111,9 +137,7 @@ def _material(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
     captions, labels = [], []
     for _ in range(count):
         sample = random_sample(rng, (128, 128), 0.5)
-        scene = sample.scene
-        words = Words(scene.shape, scene.colour, scene.background, sample.place, sample.size)
-        words = Words() if rng.random() < 0.04 else leave_out(rng, words)
+        words = Words() if rng.random() < 0.04 else leave_out(rng, sample.words)
         captions.append(phrase(rng, words))
         labels.append([values.index(getattr(words, name)) for name, values in _ATTRIBUTES.items()])
     return captions, torch.tensor(labels)
@@ -126,23 +150,41 @@ def _ids(tokenizer: PreTrainedTokenizerFast, captions: list[str], length: int) -
     return ids
 
 
-def _logits(clip: CLIPTextModel, t5: T5EncoderModel, heads: nn.ModuleList, clip_ids: Tensor, t5_ids: Tensor) -> list[Tensor]:
+def _logits(
+    clip: CLIPTextModel, t5: T5EncoderModel, heads: nn.ModuleList, clip_ids: Tensor, t5_ids: Tensor
+) -> list[Tensor]:
     pooled = clip(clip_ids).pooler_output
     sequence = t5(t5_ids)[0]
     return [head(sequence if index % 2 else pooled[:, None]) for index, head in enumerate(heads)]
 
 
-def _losses(clip: CLIPTextModel, t5: T5EncoderModel, heads: nn.ModuleList, clip_ids: Tensor, t5_ids: Tensor, labels: Tensor) -> Tensor:
+def _losses(
+    clip: CLIPTextModel,
+    t5: T5EncoderModel,
+    heads: nn.ModuleList,
+    clip_ids: Tensor,
+    t5_ids: Tensor,
+    labels: Tensor,
+) -> Tensor:
     logits = _logits(clip, t5, heads, clip_ids, t5_ids)
     return torch.stack(
         [
-            F.cross_entropy(each.flatten(0, 1), labels[:, index // 2, None].expand(-1, each.shape[1]).flatten())
+            functional.cross_entropy(
+                each.flatten(0, 1), labels[:, index // 2, None].expand(-1, each.shape[1]).flatten()
+            )
             for index, each in enumerate(logits)
         ]
     )
 
 
-def _right(clip: CLIPTextModel, t5: T5EncoderModel, heads: nn.ModuleList, clip_ids: Tensor, t5_ids: Tensor, labels: Tensor) -> list[float]:
+def _right(
+    clip: CLIPTextModel,
+    t5: T5EncoderModel,
+    heads: nn.ModuleList,
+    clip_ids: Tensor,
+    t5_ids: Tensor,
+    labels: Tensor,
+) -> list[float]:
     logits = _logits(clip, t5, heads, clip_ids, t5_ids)
     return [
         float((each.argmax(-1) == labels[:, index // 2, None]).all(1).float().mean())

@@ -1,0 +1,289 @@
+"""The composition root: the one place that names concrete classes and puts them together."""
+
+import asyncio
+import importlib.util
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from filelock import FileLock, Timeout
+from prometheus_client import CollectorRegistry
+
+from backends.base import Backend, Capabilities, ModelName, ModelSupport, OutputFormat, Verdict
+from backends.local.backend import LocalBackend, Phase
+from backends.local.families import DEMO_LORAS, DEMO_MODEL, RendererSettings
+from backends.local.messages import RendererSpec
+from bot.commands.imagine import Imagine, Refused
+from bot.communities import SettingsDamaged
+from bot.community_store import CommunityStore
+from bot.database import Database, DatabaseError
+from bot.housekeeping import keep_house
+from bot.jobs.job import Place
+from bot.jobs.metrics import Metrics
+from bot.jobs.store import JobStore, migrations
+from bot.jobs.supervisor import Supervisor
+from bot.lora_folder import LoraFolder
+from bot.policy import Treatment, decide
+from bot.settings import Settings
+from bot.storage import PictureStore
+from bot.surfaces.base import Surface
+
+RENDERER: Final = "backends.local.pipeline:FluxRenderer"
+DRAIN_GRACE_S: Final = 30.0
+LOCK_WAIT_S: Final = 15.0
+
+log = structlog.get_logger()
+
+
+class AlreadyRunning(Exception):
+    """Another process owns the data folder; str() says what to do."""
+
+
+# --- Backends ---------------------------------------------------------------------------------
+
+_FORMATS: Final[frozenset[OutputFormat]] = frozenset({"jpeg", "png", "webp"})
+_DEMO: Final = Capabilities(
+    models={
+        "flux-1": ModelSupport(_FORMATS, sides=(1, 14142)),
+        "flux-2": ModelSupport(_FORMATS, sides=(1, 14142), architecture="flux-1"),
+    },
+    slots=1,
+    previews=True,
+)
+_LOCAL: Final = Capabilities(
+    models={"flux-1": ModelSupport(_FORMATS, sides=(64, 2048))}, slots=1, previews=True
+)
+
+
+class Backends:
+    """The backends of this installation, and which of them draws which model."""
+
+    def __init__(self, by_name: Mapping[str, Backend], preferred: Sequence[str]) -> None:
+        self.by_name = by_name
+        self._preferred = preferred
+
+    def choose(self, model: ModelName) -> Backend:
+        """The first preferred backend that draws this model.
+
+        Raises:
+            Refused: none does.
+        """
+        for name in self._preferred:
+            backend = self.by_name[name]
+            if model in backend.capabilities.models:
+                return backend
+        if not self.by_name:
+            raise Refused(
+                "Nothing here can draw: PyTorch is not installed. `make start` installs it."
+            )
+        raise Refused(f"Nothing here draws with {model}; choose another model.")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(backend.close() for backend in self.by_name.values()))
+
+
+def build_backends(settings: Settings) -> Backends:
+    """Everything that can draw here. Constructing one starts nothing."""
+    if importlib.util.find_spec("torch") is None:
+        return Backends({}, [])
+    built: dict[str, Backend] = {}
+    if settings.local_model is not None and settings.backend in {"auto", "local"}:
+        token = settings.hf_token.get_secret_value() if settings.hf_token else None
+        built["local"] = _local_backend(
+            "local",
+            RendererSettings(
+                model=settings.local_model,
+                safety_model=settings.safety_model,
+                safety_threshold=settings.safety_threshold,
+                hf_token=token,
+            ),
+            _LOCAL,
+        )
+    if settings.backend in {"auto", "demo"}:
+        renderer = RendererSettings(
+            model=str(DEMO_MODEL), safety_threshold=settings.safety_threshold
+        )
+        built["demo"] = _local_backend("demo", renderer, _DEMO)
+    return Backends(built, list(built))
+
+
+def _local_backend(name: str, settings: RendererSettings, can: Capabilities) -> LocalBackend:
+    return LocalBackend(name, RendererSpec(RENDERER, settings.model_dump(mode="json")), can)
+
+
+# --- Stores and commands ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What every process has, whether it draws or only asks."""
+
+    settings: Settings
+    database: Database
+    jobs: JobStore
+    communities: CommunityStore
+    pictures: PictureStore
+    loras: LoraFolder
+    backends: Backends
+    imagine: Imagine
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, backends: Backends) -> AsyncGenerator[App, None]:
+    """Open the stores; the backends are closed with them.
+
+    Raises:
+        DatabaseError, StorageError: the data folder cannot be used; str() says what to do.
+    """
+    try:
+        database = await Database.open(settings.jobs_db, migrations())
+    except BaseException:
+        await backends.close()
+        raise
+    try:
+        jobs, communities = JobStore(database), CommunityStore(database)
+        pictures = await PictureStore.in_folder(settings.storage_dir)
+        loras = LoraFolder([settings.lora_dir, DEMO_LORAS])
+        imagine = Imagine(communities=communities, jobs=jobs, backends=backends, loras=loras)
+        yield App(settings, database, jobs, communities, pictures, loras, backends, imagine)
+    finally:
+        await backends.close()
+        await database.close()
+
+
+class DataFolderLock:
+    """Whoever holds it runs the jobs of this data folder. The kernel frees it when we die."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_dir
+        self._lock = FileLock(settings.data_dir / "engine.lock", thread_local=False)
+
+    def take(self) -> bool:
+        """Try once; False when another process has it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a short-lived holder, such as `atelier imagine`.
+
+        Raises:
+            AlreadyRunning: the holder stays.
+        """
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not self.take():
+            if time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"Another Atelier already works in {self._folder}. Stop it first, or give this "
+                    f"one its own folder with ATELIER_DATA_DIR."
+                )
+            await asyncio.sleep(0.2)
+
+    def release(self) -> None:
+        """Let go, if it is ours."""
+        self._lock.release()
+
+
+class _CommunityRules:
+    """What communities have set, for the supervisor."""
+
+    def __init__(self, communities: CommunityStore) -> None:
+        self._communities = communities
+
+    async def treatment(self, verdict: Verdict, place: Place) -> Treatment:
+        try:
+            here = await self._communities.effective(place.community)
+        except SettingsDamaged:
+            log.warning("settings damaged; pictures that are not clear are withheld")
+            return Treatment.SHOW if verdict is Verdict.CLEAR else Treatment.WITHHOLD
+        return decide(verdict, place, here.settings.flagged)
+
+
+def build_supervisor(
+    app: App, surfaces: Sequence[Surface], metrics: Metrics | None = None
+) -> Supervisor:
+    """A supervisor over these surfaces' jobs. The caller holds the data folder's lock."""
+    return Supervisor(
+        store=app.jobs,
+        pictures=app.pictures,
+        backends=app.backends.by_name,
+        surfaces={surface.name: surface for surface in surfaces},
+        loras=app.loras,
+        rules=_CommunityRules(app.communities),
+        metrics=metrics,
+    )
+
+
+# --- `atelier run` ----------------------------------------------------------------------------
+
+
+async def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve every configured surface until SIGTERM or SIGINT.
+
+    Raises:
+        AlreadyRunning, DatabaseError, StorageError, ListenError: str() says what to do.
+    """
+    # The web server's libraries are not needed by `atelier imagine`, which starts faster so.
+    from bot.http import HttpServer, create_app
+    from bot.surfaces.terminal.surface import TerminalSurface
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    lock = DataFolderLock(settings)
+    await lock.wait()
+    try:
+        async with open_app(settings, build_backends(settings)) as app:
+            registry = CollectorRegistry()
+            supervisor = build_supervisor(app, [TerminalSurface()], Metrics(registry))
+            server = HttpServer(
+                create_app(lambda: _failing(app), registry), host=settings.host, port=settings.port
+            )
+            await server.start()
+            try:
+                await supervisor.start()
+                for backend in app.backends.by_name.values():
+                    await backend.start()
+                say(f"Atelier is running at {server.url}")
+                chores = asyncio.create_task(
+                    keep_house(app.jobs, app.pictures, settings, registry), name="housekeeping"
+                )
+                await stop.wait()
+                say("Stopping: finishing what is being drawn …")
+                chores.cancel()
+                await asyncio.gather(chores, return_exceptions=True)
+            finally:
+                await supervisor.drain(DRAIN_GRACE_S)
+                await server.stop()
+    finally:
+        lock.release()
+
+
+async def _failing(app: App) -> list[str]:
+    """What keeps this instance from doing its work, a sentence each."""
+    failing = []
+    try:
+        async with app.database.write():
+            pass
+    except DatabaseError as error:
+        failing.append(str(error))
+    failing += [
+        f"The backend {backend.name} cannot draw: {backend.status.reason}"
+        for backend in app.backends.by_name.values()
+        if isinstance(backend, LocalBackend) and backend.status.phase is Phase.FAILED
+    ]
+    if not app.backends.by_name:
+        failing.append("There is nothing to draw with: PyTorch is not installed.")
+    return failing

@@ -1,0 +1,162 @@
+"""The `atelier` command.
+
+Exit codes: 0 done, 2 bad input, 3 failed, 130 cancelled. Only what a command needs is imported, so
+`atelier --help` is quick.
+"""
+
+import asyncio
+import importlib.metadata
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+cli = typer.Typer(
+    name="atelier",
+    help="FLUX pictures with LoRA presets, where communities already talk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+lora = typer.Typer(help="The LoRAs that can be used by name.", no_args_is_help=True)
+cli.add_typer(lora, name="lora")
+
+
+class Exit(IntEnum):
+    DONE = 0
+    BAD_INPUT = 2
+    FAILED = 3
+    CANCELLED = 130
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    cli()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atelier {importlib.metadata.version('atelier')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """FLUX pictures with LoRA presets, where communities already talk."""
+
+
+@cli.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help="What to draw; `<lora:name:0.8>` works in it too.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where the picture goes; its suffix says the format."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset's name.")] = None,
+    loras: Annotated[
+        list[str] | None,
+        typer.Option("--lora", metavar="NAME:SCALE", help="A LoRA; as often as you like."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="A size by name, or WIDTHxHEIGHT.")] = None,
+    ar: Annotated[str | None, typer.Option(help="The shape instead of the size: 16:9.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale: how closely to follow the prompt.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same picture.")] = None,
+    images: Annotated[int | None, typer.Option(help="1 to 4 pictures.")] = None,
+    model: Annotated[str | None, typer.Option(help="flux-1 or flux-2.")] = None,
+    speed: Annotated[str | None, typer.Option(help="none, regular or high.")] = None,
+    expand: Annotated[
+        bool | None, typer.Option("--expand/--no-expand", help="Have the prompt expanded.")
+    ] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="jpeg, png or webp, if the file does not say.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
+) -> None:
+    """Draw pictures and wait for them."""
+    from bot.terminal import Options, run_imagine
+
+    options = Options(
+        prompt=prompt,
+        output=output,
+        preset=preset,
+        loras=tuple(loras or ()),
+        size=size,
+        ar=ar,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        images=images,
+        model=model,
+        speed=speed,
+        expand=expand,
+        output_format=output_format,
+        as_json=as_json,
+    )
+    raise typer.Exit(run_imagine(options))
+
+
+@cli.command()
+def run() -> None:
+    """Run Atelier: the queue, what draws, and the HTTP server, until told to stop."""
+    from bot.app import AlreadyRunning
+    from bot.app import run as serve
+    from bot.database import DatabaseError
+    from bot.http import ListenError
+    from bot.log import configure
+    from bot.settings import SettingsError, load_settings, unknown_variables
+    from bot.storage import StorageError
+
+    try:
+        settings = load_settings()
+        configure(settings.log_level, secrets=settings.secrets)
+        for sentence in unknown_variables():
+            typer.echo(sentence, err=True)
+        asyncio.run(serve(settings, lambda text: typer.echo(text, err=True)))
+    except SettingsError as error:
+        _end(error, Exit.BAD_INPUT)
+    except (AlreadyRunning, DatabaseError, StorageError, ListenError, OSError) as error:
+        _end(error, Exit.FAILED)
+
+
+@cli.command()
+def doctor() -> None:
+    """Check everything that Atelier needs, and say what to do about what is missing."""
+    from bot.doctor import examine
+
+    raise typer.Exit(Exit.DONE if examine() else Exit.FAILED)
+
+
+@lora.command("list")
+def list_loras() -> None:
+    """List the LoRAs that `--lora` knows, with the model that each is for."""
+    from backends.local.families import DEMO_LORAS
+    from bot.lora_folder import LoraFolder
+    from bot.settings import SettingsError, load_settings
+    from lora_registry.weights import WeightsError, inspect
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        _end(error, Exit.BAD_INPUT)
+    files = LoraFolder([settings.lora_dir, DEMO_LORAS]).files()
+    for name, path in sorted(files.items()):
+        try:
+            about = inspect(path).family.label
+        except WeightsError as error:
+            about = str(error)
+        typer.echo(f"{name:32} {about}")
+    if not files:
+        typer.echo(f"There are none yet: put .safetensors files into {settings.lora_dir}.")
+
+
+def _end(error: Exception, code: Exit) -> NoReturn:
+    typer.echo(str(error), err=True)
+    raise typer.Exit(code)
