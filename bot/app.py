@@ -254,8 +254,8 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
             await server.start()
             try:
                 await supervisor.start()
-                for backend in app.backends.by_name.values():
-                    await backend.start()
+                if app.backends.by_name:
+                    await app.backends.choose("flux-1").start()
                 say(f"Atelier is running at {server.url}")
                 chores = asyncio.create_task(
                     keep_house(app.jobs, app.pictures, settings, registry), name="housekeeping"

@@ -1,8 +1,8 @@
 """Trains the demo model from nothing, stage by stage.
 
-``python -m backends.local.demo.train all`` runs every stage; each can be run alone and takes
-up what the earlier ones left in the work folder (default ``data/demo-training``). Everything is seeded;
-``flow`` goes on from its last checkpoint unless ``--fresh`` is given.
+``python -m backends.local.demo.train all`` runs every stage; each can be run alone and takes up
+what the earlier ones left in the work folder (default ``data/demo-training``). Everything is
+seeded; ``flow`` goes on from its last checkpoint unless ``--fresh`` is given.
 """
 
 from __future__ import annotations
