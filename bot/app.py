@@ -2,26 +2,23 @@
 
 import asyncio
 import importlib.util
-import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from filelock import FileLock, Timeout
-from prometheus_client import CollectorRegistry
 
 from backends.base import Backend, Capabilities, ModelName, ModelSupport, OutputFormat, Verdict
-from backends.local.backend import LocalBackend, Phase
+from backends.local.backend import LocalBackend
 from backends.local.families import DEMO_LORAS, DEMO_MODEL, RendererSettings
 from backends.local.messages import RendererSpec
 from bot.commands.imagine import Imagine, Refused
 from bot.communities import SettingsDamaged
 from bot.community_store import CommunityStore
-from bot.database import Database, DatabaseError
-from bot.housekeeping import keep_house
+from bot.database import Database
 from bot.jobs.job import Place
 from bot.jobs.metrics import Metrics
 from bot.jobs.store import JobStore, migrations
@@ -33,7 +30,6 @@ from bot.storage import PictureStore
 from bot.surfaces.base import Surface
 
 RENDERER: Final = "backends.local.pipeline:FluxRenderer"
-DRAIN_GRACE_S: Final = 30.0
 LOCK_WAIT_S: Final = 15.0
 
 log = structlog.get_logger()
@@ -195,7 +191,7 @@ class DataFolderLock:
         self._lock.release()
 
 
-class _CommunityRules:
+class CommunityRules:
     """What communities have set, for the supervisor."""
 
     def __init__(self, communities: CommunityStore) -> None:
@@ -220,70 +216,6 @@ def build_supervisor(
         backends=app.backends.by_name,
         surfaces={surface.name: surface for surface in surfaces},
         loras=app.loras,
-        rules=_CommunityRules(app.communities),
+        rules=CommunityRules(app.communities),
         metrics=metrics,
     )
-
-
-# --- `atelier run` ----------------------------------------------------------------------------
-
-
-async def run(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve every configured surface until SIGTERM or SIGINT.
-
-    Raises:
-        AlreadyRunning, DatabaseError, StorageError, ListenError: str() says what to do.
-    """
-    # The web server's libraries are not needed by `atelier imagine`, which starts faster so.
-    from bot.http import HttpServer, create_app
-    from bot.surfaces.terminal.surface import TerminalSurface
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    lock = DataFolderLock(settings)
-    await lock.wait()
-    try:
-        async with open_app(settings, build_backends(settings)) as app:
-            registry = CollectorRegistry()
-            supervisor = build_supervisor(app, [TerminalSurface()], Metrics(registry))
-            server = HttpServer(
-                create_app(lambda: _failing(app), registry), host=settings.host, port=settings.port
-            )
-            await server.start()
-            try:
-                await supervisor.start()
-                if app.backends.by_name:
-                    await app.backends.choose("flux-1").start()
-                say(f"Atelier is running at {server.url}")
-                chores = asyncio.create_task(
-                    keep_house(app.jobs, app.pictures, settings, registry), name="housekeeping"
-                )
-                await stop.wait()
-                say("Stopping: finishing what is being drawn …")
-                chores.cancel()
-                await asyncio.gather(chores, return_exceptions=True)
-            finally:
-                await supervisor.drain(DRAIN_GRACE_S)
-                await server.stop()
-    finally:
-        lock.release()
-
-
-async def _failing(app: App) -> list[str]:
-    """What keeps this instance from doing its work, a sentence each."""
-    failing = []
-    try:
-        async with app.database.write():
-            pass
-    except DatabaseError as error:
-        failing.append(str(error))
-    failing += [
-        f"The backend {backend.name} cannot draw: {backend.status.reason}"
-        for backend in app.backends.by_name.values()
-        if isinstance(backend, LocalBackend) and backend.status.phase is Phase.FAILED
-    ]
-    if not app.backends.by_name:
-        failing.append("There is nothing to draw with: PyTorch is not installed.")
-    return failing

@@ -81,7 +81,8 @@ def imagine(
     as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
 ) -> None:
     """Draw pictures and wait for them."""
-    from bot.terminal import Options, run_imagine
+    from bot.surfaces.terminal.options import Options
+    from bot.terminal import run_imagine
 
     options = Options(
         prompt=prompt,
@@ -107,10 +108,10 @@ def imagine(
 def run() -> None:
     """Run Atelier: the queue, what draws, and the HTTP server, until told to stop."""
     from bot.app import AlreadyRunning
-    from bot.app import run as serve
     from bot.database import DatabaseError
     from bot.http import ListenError
     from bot.log import configure
+    from bot.service import run as serve
     from bot.settings import SettingsError, load_settings, unknown_variables
     from bot.storage import StorageError
 

@@ -6,18 +6,25 @@ ListenError    the address cannot be listened on; str(error) says why and what t
 import asyncio
 import contextlib
 import errno
-import importlib.metadata
 import socket
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final
 
+import structlog
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot import wording
+from bot.commands.imagine import Refused
+
+log = structlog.get_logger()
 
 Readiness = Callable[[], Awaitable[Sequence[str]]]
 """Answers with one sentence per failing check; with nothing when all is well."""
@@ -30,29 +37,41 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-WELCOME: Final = """Atelier {version} is running.
-
-Draw from the command line on this machine:
-
-    atelier imagine "a large red circle on a blue background" -o out.png
-
-What is wrong, if anything: atelier doctor
-This server answers at /healthz, /readyz and /metrics.
-"""
 
 
 class ListenError(Exception):
     """The server cannot listen where it was told to."""
 
 
-def create_app(readiness: Readiness, metrics: CollectorRegistry) -> FastAPI:
-    """Build the application. It starts and stops nothing; `bot/app.py` owns every lifetime."""
+def create_app(
+    readiness: Readiness, metrics: CollectorRegistry, routers: Sequence[APIRouter] = ()
+) -> FastAPI:
+    """Build the application. It starts and stops nothing; `bot/app.py` owns every lifetime.
+
+    Errors are answered as `{"error": sentence, "corrected": command or null}`.
+    """
     app = FastAPI(title="Atelier", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(_SecurityHeaders)
+    for router in routers:
+        app.include_router(router)
 
-    @app.get("/", response_class=PlainTextResponse)
-    async def welcome() -> str:
-        return WELCOME.format(version=importlib.metadata.version("atelier"))
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> JSONResponse:
+        return _error(422, str(error), error.corrected)
+
+    @app.exception_handler(HTTPException)
+    async def failed(_request: Request, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        names = {".".join(str(part) for part in e["loc"][1:]) for e in error.errors()}
+        return _error(422, f"These fields cannot be read: {', '.join(sorted(names)) or 'body'}.")
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, error: Exception) -> JSONResponse:
+        log.error("a request broke", exc_info=error)
+        return _error(500, wording.INTERNAL)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -75,6 +94,10 @@ def create_app(readiness: Readiness, metrics: CollectorRegistry) -> FastAPI:
         return Response(encode(metrics), media_type=content_type)
 
     return app
+
+
+def _error(status: int, sentence: str, corrected: str | None = None) -> JSONResponse:
+    return JSONResponse({"error": sentence, "corrected": corrected}, status_code=status)
 
 
 class HttpServer:

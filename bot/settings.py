@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     port: int = Field(
         8470, ge=0, le=65535, description="Port of the HTTP server; 0 takes any free one."
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs links to pictures and sessions of the playground. Unset: made on the"
+        " first start and kept in `secret.key` in the data folder.",
+    )
     keep_pictures_days: int = Field(
         30,
         ge=0,

@@ -43,9 +43,18 @@ OUTCOME_UNKNOWN: Final = (
     "Atelier stopped just while it sent this paid request, so nobody knows whether it arrived. It "
     "may have been billed. It was not sent again; try again if you want to."
 )
+NOT_SHOWN: Final = "The answer could not be shown here, so nothing is drawn. Please try again."
+PICTURE_GONE: Final = "This picture is no longer stored. Draw it again with its seed."
+PICTURE_UNREADABLE: Final = "This picture cannot be read at the moment. Please try again."
+NO_SUCH_JOB: Final = "There is no such job here; it may have been deleted."
+NO_RECIPE: Final = "This picture carries no recipe, or a chat has removed it."
 ENDED_SILENTLY: Final = (
     "The job has ended, but how could not be written down; is the disk full? What was drawn is "
     "kept in the data folder."
+)
+BROKEN_OFF: Final = (
+    "How this went could not be written down; is the disk full? The job is kept, and the next "
+    "Atelier goes on with it."
 )
 INTERNAL: Final = "Something went wrong inside Atelier; its log says what. Please try again."
 
@@ -60,9 +69,14 @@ def took_too_long(minutes: float) -> str:
 
 def not_written(path: Path, error: OSError, key: str) -> str:
     return (
-        f"The picture was drawn but could not be written to {path}: "
-        f"{(error.strerror or 'no reason given').lower()}. It is kept as {key}."
+        f"The picture was drawn but could not be written to {path}: {_reason(error)}. It is kept "
+        f"as {key}."
     )
+
+
+def unusable(error: OSError) -> str:
+    """What the system says about a file."""
+    return f"{error.filename or 'A file'} cannot be used: {_reason(error)}."
 
 
 def not_saved(error: Exception) -> str:
@@ -159,3 +173,7 @@ def _label(field: str) -> str:
 
 def _when(at: float | None) -> str:
     return "soon" if at is None else f"at {datetime.fromtimestamp(at, UTC):%H:%M} UTC"
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

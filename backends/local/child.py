@@ -140,7 +140,8 @@ class DrawingProcess:
             renderer: Renderer = getattr(importlib.import_module(module), name)(spec.settings)
             renderer.load(self._emitter(0))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the bot must hear of it
-            traceback.print_exception(error)
+            if not isinstance(error, BackendError):  # that one says what the log needs
+                traceback.print_exception(error)
             self._outbox.put(Frame(0, Refused.because(_unloadable(error), fatal=True)))
             return None
         self._outbox.put(Frame(0, Loaded()))

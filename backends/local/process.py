@@ -32,6 +32,8 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # Else MKL chooses its code by where a tensor lies, and the last bits differ between runs.
+        "MKL_CBWR": "AUTO,STRICT",
         # Their warnings quote prompts, and what the process writes is logged when it ends.
         "DIFFUSERS_VERBOSITY": "error",
         "TRANSFORMERS_VERBOSITY": "error",

@@ -4,26 +4,23 @@ Every surface asks here. Whatever cannot be honoured is refused with the reason 
 queued; nothing is dropped silently.
 """
 
-import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from backends.base import Backend, GenerationRequest, ModelName, parse_request
 from backends.errors import BadRequest
 from bot import wording
+from bot.commands.again import new_seed
 from bot.commands.prompt import Wish, heavy_loras, render
 from bot.communities import MemberSettings, SettingsDamaged, member_defaults
 from bot.community_store import CommunityStore
-from bot.jobs.job import JobDraft, Place
+from bot.jobs.job import Job, JobDraft, Place
 from bot.jobs.limits import Limits
-from bot.jobs.store import JobStore
-from bot.jobs.supervisor import LoraUnavailable
+from bot.jobs.store import JobStore, QuotaExceeded
+from bot.jobs.supervisor import LoraUnavailable, NotStarted
 from bot.permissions import Requester, limits, may
-
-_SEEDS: Final = 2**32
-"""Seeds that we choose ourselves stay short enough to be typed."""
 
 
 class Refused(Exception):
@@ -54,10 +51,24 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that was taken; `notes` are sentences to tell the requester beside it."""
+
+    job: Job
+    notes: tuple[str, ...] = ()
+
+
 class Chooser(Protocol):
     """Knows which backend draws which model."""
 
     def choose(self, model: ModelName) -> Backend: ...
+
+
+class Submitter(Protocol):
+    """Takes jobs."""
+
+    async def submit(self, draft: JobDraft, limits: Limits) -> Job: ...
 
 
 class LoraNames(Protocol):
@@ -130,6 +141,29 @@ class Imagine:
         )
 
 
+class Draw:
+    """Plans and hands over: the whole of `/imagine` for a surface that runs in this process."""
+
+    def __init__(self, imagine: Imagine, submitter: Submitter) -> None:
+        self._imagine = imagine
+        self._submitter = submitter
+
+    async def __call__(self, ask: Ask) -> Taken:
+        """Submit the job, which shows it at its surface.
+
+        Raises:
+            Refused: says why, for the requester; nothing is left behind.
+        """
+        plan = await self._imagine.plan(ask)
+        try:
+            job = await self._submitter.submit(plan.draft, plan.limits)
+        except QuotaExceeded as error:
+            raise Refused(wording.quota(error.quota, error.limit, error.resets_at)) from error
+        except NotStarted as error:
+            raise Refused(wording.NOT_SHOWN) from error
+        return Taken(job, plan.notes)
+
+
 def _request(wish: Wish, mine: MemberSettings) -> GenerationRequest:
     size = wish.size or mine.size
     chosen: Mapping[str, object | None] = {
@@ -138,7 +172,7 @@ def _request(wish: Wish, mine: MemberSettings) -> GenerationRequest:
         "image_size": size.model_dump() if size else None,
         "num_inference_steps": wish.steps,
         "guidance_scale": wish.guidance,
-        "seed": wish.seed if wish.seed is not None else secrets.randbelow(_SEEDS),
+        "seed": wish.seed if wish.seed is not None else new_seed(),
         "num_images": wish.images or mine.images,
         "loras": [
             {"path": lora.name} if lora.scale is None else {"path": lora.name, "scale": lora.scale}

@@ -115,7 +115,7 @@ class Job:
 
     `number` counts submissions on this instance, `limits` are those that held then. `attempt`
     fences writes: it grows with every start. `failures` counts the attempts that ended without an
-    outcome: their worker died, or a service was out of reach.
+    outcome: their worker died, or a service was out of reach. An `erased` job has lost its content.
     """
 
     id: str
@@ -138,6 +138,7 @@ class Job:
     result: Result | None
     fault: Fault | None
     deliveries: int
+    erased: bool
     created_at: float
     started_at: float | None
     ended_at: float | None

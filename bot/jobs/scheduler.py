@@ -67,6 +67,13 @@ class _Community:
     now: float = 0.0  # virtual time among this community's requesters
     waiting: int = 0
     requesters: dict[str, _Requester] = field(default_factory=dict)
+    first: int | None = None  # number of its next job; None while it has to be looked up
+
+    def next_number(self) -> int:
+        """The number of the job whose turn is next. Looked up once until the queue changes."""
+        if self.first is None:
+            self.first = min(_heads(self))[1]
+        return self.first
 
 
 class FairQueue:
@@ -102,6 +109,7 @@ class FairQueue:
         requester.weight = ticket.requester_weight
         community.weight = ticket.community_weight
         community.waiting += 1
+        community.first = None
 
     def remove(self, job_id: str) -> None:
         """Forget a waiting job; one that is not waiting is none of our business."""
@@ -112,29 +120,36 @@ class FairQueue:
         community = self._communities[ticket.community]
         community.requesters[ticket.requester].tickets.remove(ticket)
         community.waiting -= 1
+        community.first = None
         self._removed += 1
         if self._removed % _SWEEP_EVERY == 0 or not self._tickets:
             self._sweep()
 
     def order(self) -> Iterator[Ticket]:
         """The waiting jobs in the order in which they would run if nothing else came."""
-        community_starts = {name: c.start for name, c in self._communities.items()}
-        turns: dict[str, Iterator[Ticket]] = {}
-        heads: list[tuple[float, int, str, Ticket]] = []
-        for name, community in self._communities.items():
-            turns[name] = _turns(community)
-            if (ticket := next(turns[name], None)) is not None:
-                heads.append((community_starts[name], ticket.number, name, ticket))
+        heads = [
+            (community.start, community.next_number(), name)
+            for name, community in self._communities.items()
+            if community.waiting
+        ]
         heapq.heapify(heads)
+        turns: dict[str, tuple[Ticket, Iterator[Ticket]]] = {}  # of those who had one already
         while heads:
-            start, _, name, ticket = heads[0]
+            start, _, name = heads[0]
+            community = self._communities[name]
+            if name in turns:
+                ticket, rest = turns[name]
+            else:
+                rest = _turns(community)
+                ticket = next(rest)
             yield ticket
-            following = next(turns[name], None)
+            following = next(rest, None)
             if following is None:
                 heapq.heappop(heads)
             else:
-                start += ticket.cost / self._communities[name].weight
-                heapq.heapreplace(heads, (start, following.number, name, following))
+                turns[name] = following, rest
+                start += ticket.cost / community.weight
+                heapq.heapreplace(heads, (start, following.number, name))
 
     def take(
         self,
@@ -195,13 +210,18 @@ def _advanced(now: float, work: float, owners: Iterable[_Requester | _Community]
     return max(now + share, min(owner.start for owner in waiting))
 
 
-def _turns(community: _Community) -> Iterator[Ticket]:
-    """One community's jobs in their order, its requesters taking turns."""
-    heads = [
+def _heads(community: _Community) -> list[tuple[float, int, str, int]]:
+    """Every requester who waits: start, number of the first job, name, index of that job."""
+    return [
         (requester.start, requester.tickets[0].number, name, 0)
         for name, requester in community.requesters.items()
         if requester.tickets
     ]
+
+
+def _turns(community: _Community) -> Iterator[Ticket]:
+    """One community's jobs in their order, its requesters taking turns."""
+    heads = _heads(community)
     heapq.heapify(heads)
     while heads:
         start, _, name, index = heads[0]

@@ -72,8 +72,10 @@ class JobStore:
 
     # --- Submitting ---------------------------------------------------------------------------
 
-    async def submit(self, draft: JobDraft, limits: Limits) -> Job:
+    async def submit(self, draft: JobDraft, limits: Limits, receipt: Receipt | None = None) -> Job:
         """Take a job, unless a quota is used up; the same id a second time is the same job.
+
+        With a `receipt` it may run at once; without one the supervisor of its surface shows it.
 
         Raises:
             QuotaExceeded: nothing was inserted.
@@ -85,7 +87,7 @@ class JobStore:
             await self._admit(sql, draft, limits, now)
             await sql.execute(
                 "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, ping,"
-                " limits, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " limits, receipt, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     draft.id,
                     draft.surface,
@@ -96,6 +98,7 @@ class JobStore:
                     draft.preset,
                     draft.ping,
                     _LIMITS.dump_json(limits).decode(),
+                    None if receipt is None else json.dumps(receipt),
                     now,
                 ),
             )
@@ -206,15 +209,23 @@ class JobStore:
         return await self._move(job, JobState.CANCELLED)
 
     async def requeue(self, job: Job, *, failed: bool) -> Job | None:
-        """running -> queued, to run again; `failed` when the attempt was to blame for it."""
-        return await self._move(
-            job,
-            JobState.QUEUED,
-            failures=job.failures + failed,
-            submitting=0,
-            remote=None,
-            started_at=None,
-        )
+        """running -> queued, to run again; `failed` when the attempt was to blame for it.
+
+        running -> cancelled where somebody has asked for that meanwhile.
+        """
+        async with self._database.write() as sql:
+            row = await _one(
+                sql,
+                "UPDATE jobs SET state = iif(cancel_requested, 'cancelled', 'queued'),"
+                " ended_at = iif(cancel_requested, ?, NULL), failures = failures + ?,"
+                " submitting = 0, remote = NULL, started_at = NULL"
+                " WHERE id = ? AND attempt = ? AND state = 'running' RETURNING *",
+                self._clock(),
+                failed,
+                job.id,
+                job.attempt,
+            )
+            return _job(row) if row else None
 
     async def request_cancel(self, job_id: str) -> Job | None:
         """Ask for an end: a queued job is cancelled at once, a running one by who runs it.
@@ -263,15 +274,17 @@ class JobStore:
         row = await self._database.row("SELECT * FROM jobs WHERE id = ?", (job_id,))
         return _job(row) if row else None
 
-    async def unreported(self, surfaces: Collection[str], after: int = 0) -> list[Job]:
+    async def unreported(
+        self, surfaces: Collection[str], after: int = 0, limit: int = -1
+    ) -> list[Job]:
         """Jobs of these surfaces that somebody still waits for, oldest first.
 
-        `after` leaves out the numbers up to it.
+        `after` leaves out the numbers up to it; without `limit` they all come at once.
         """
         rows = await self._database.rows(
             "SELECT * FROM jobs WHERE reported_at IS NULL AND number > ?"
-            " AND surface IN (SELECT value FROM json_each(?)) ORDER BY number",
-            (after, json.dumps(list(surfaces))),
+            " AND surface IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT ?",
+            (after, json.dumps(list(surfaces)), limit),
         )
         return [_job(row) for row in rows]
 
@@ -311,6 +324,38 @@ class JobStore:
             (community, day_start(self._clock())),
         )
         return float(_present(row)[0])
+
+    async def history(
+        self, surface: str, requester: str, *, before: int | None, limit: int
+    ) -> list[Job]:
+        """Jobs of a requester at a surface, newest first, with numbers below `before`."""
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE requester = ? AND surface = ? AND number < ?"
+            " AND erased = 0 ORDER BY number DESC LIMIT ?",
+            (requester, surface, before or 2**62, limit),
+        )
+        return [_job(row) for row in rows]
+
+    async def erase(self, job_id: str) -> list[str]:
+        """Forget what a job was about. Returns the keys of pictures that no other job has."""
+        async with self._database.write() as sql:
+            row = await _one(sql, "SELECT result FROM jobs WHERE id = ?", job_id)
+            await sql.execute(
+                "UPDATE jobs SET erased = 1, result = NULL, fault = NULL, preset = NULL,"
+                " request = json_set(request, '$.prompt', '(deleted)', '$.loras', json('[]'))"
+                " WHERE id = ?",
+                (job_id,),
+            )
+            if row is None or row["result"] is None:
+                return []
+            keys = {picture.key for picture in Result.model_validate_json(row["result"]).pictures}
+            kept = await sql.execute_fetchall(
+                "SELECT DISTINCT json_extract(picture.value, '$.key') FROM jobs,"
+                " json_each(jobs.result, '$.pictures') AS picture"
+                " WHERE json_extract(picture.value, '$.key') IN (SELECT value FROM json_each(?))",
+                (json.dumps(sorted(keys)),),
+            )
+            return sorted(keys.difference(row[0] for row in kept))
 
     # --- Retention ----------------------------------------------------------------------------
 
@@ -386,6 +431,7 @@ def _job(row: Row) -> Job:
         result=Result.model_validate_json(row["result"]) if row["result"] is not None else None,
         fault=Fault.model_validate_json(row["fault"]) if row["fault"] is not None else None,
         deliveries=row["deliveries"],
+        erased=bool(row["erased"]),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import stamina
@@ -45,8 +45,10 @@ SHOWN_POSITIONS: Final = 100
 """Whoever is further back in the queue is told once he comes nearer."""
 _TICK_S: Final = 2.0
 _WATCH_S: Final = 0.5
+_AGAIN_S: Final = 1.0
 _AFTER_TROUBLE_S: Final = 5.0
 _CLOSING_S: Final = 15.0
+_PAGE: Final = 200
 
 log = structlog.get_logger()
 
@@ -96,16 +98,27 @@ class _Drawn:
 
 @dataclass(slots=True)
 class _Running:
-    """A job that is being drawn. `stop` says why the drawing was told to end."""
+    """A job that is being drawn. `stop` says why the drawing was told to end.
+
+    While a paid request is on its way, the drawing is not broken off: only with the id that it
+    brings can the request be cancelled, or taken up instead of being paid for again.
+    """
 
     job: Job
     drawing: asyncio.Task[_Drawn | BackendError | None]
     began: float
     stop: _Stop | None = None
+    sending: bool = False
 
     def end(self, why: _Stop) -> None:
         if self.stop is None:
             self.stop = why
+            if not self.sending:
+                self.drawing.cancel()
+
+    def sent(self) -> None:
+        self.sending = False
+        if self.stop is not None:
             self.drawing.cancel()
 
 
@@ -148,13 +161,14 @@ class Supervisor:
         self._running: dict[str, _Running] = {}
         self._running_by: Counter[tuple[str, str]] = Counter()
         self._pumps: dict[str, ProgressPump] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._taking: dict[str, asyncio.Task[Job]] = {}
+        self._work: set[asyncio.Task[object]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._draining = False
-        self._announced: set[str] = set()
-        self._newest = 0
+        self._ours: set[int] = set()  # submitted here, and newer than `_newest`
+        self._newest = 0  # of what was looked at for jobs that others have submitted
         self._version = -1
 
     # --- From outside -------------------------------------------------------------------------
@@ -163,9 +177,7 @@ class Supervisor:
         """Continue what an earlier process left, then keep going in the background."""
         for sample in await self._store.samples():
             self._estimator.learn(sample.backend, sample.request, sample.seconds)
-        for job in await self._store.unreported(self._surfaces):
-            self._newest = job.number
-            await self._continue(job)
+        await self._catch_up()
         for name, loop in (
             ("dispatch", self._dispatch),
             ("watch", self._watch),
@@ -176,16 +188,14 @@ class Supervisor:
     async def submit(self, draft: JobDraft, limits: Limits) -> Job:
         """Take a job and show it at its surface. The same id again is the same job.
 
+        A caller who stops waiting does not stop the job.
+
         Raises:
             QuotaExceeded: nothing happened.
             NotStarted: the surface could not show it; the job is cancelled.
         """
-        self._announced.add(draft.id)
-        job = await self._store.submit(draft, limits)
-        self._metrics.submitted(job)
-        if job.receipt is None and job.state is JobState.QUEUED:
-            job = await self._announce(job)
-        return job
+        taking = self._taking.get(draft.id) or self._take(draft.id, self._submit(draft, limits))
+        return await asyncio.shield(taking)
 
     async def cancel(self, job_id: str) -> Job | None:
         """End a job as soon as possible; its surface is told. None when there is no such job."""
@@ -233,11 +243,47 @@ class Supervisor:
 
     # --- Taking jobs in -----------------------------------------------------------------------
 
+    def _take(self, job_id: str, work: Coroutine[None, None, Job]) -> asyncio.Task[Job]:
+        """Bring a job to its message, in one task however often it is submitted meanwhile."""
+
+        def done(task: asyncio.Task[Job]) -> None:
+            del self._taking[job_id]
+            self._work.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.info("not taken", job=job_id, error=repr(error))
+
+        self._taking[job_id] = task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(done)
+        return task
+
+    async def _submit(self, draft: JobDraft, limits: Limits) -> Job:
+        job = await self._store.submit(draft, limits)
+        self._metrics.submitted(job)
+        if job.receipt is None and job.state is JobState.QUEUED:
+            self._ours.add(job.number)
+            job = await self._announce(job)
+        return job
+
+    async def _catch_up(self) -> None:
+        """Continue the jobs that others have left or submitted since the last time.
+
+        Page by page, so that thousands do not keep everybody else waiting.
+        """
+        newest_of_ours = max(self._ours, default=0)
+        while page := await self._store.unreported(self._surfaces, after=self._newest, limit=_PAGE):
+            for job in page:
+                if job.number not in self._ours and job.id not in self._taking:
+                    await self._continue(job)
+                self._newest = job.number
+        self._newest = max(self._newest, newest_of_ours)
+        self._ours = {number for number in self._ours if number > self._newest}
+
     async def _continue(self, job: Job) -> None:
         """Take up a job as an earlier process, certainly dead, left it."""
         match job.state:
             case JobState.QUEUED if job.receipt is None:
-                self._spawn(self._announce_again(job))
+                self._take(job.id, self._announce(job))
             case JobState.QUEUED:
                 await self._enqueue(job)
             case JobState.RUNNING:
@@ -267,21 +313,19 @@ class Supervisor:
                 receipt = await self._surfaces[job.surface].start(job)
         except Exception as error:
             log.warning("not started", job=job.id, surface=job.surface, error=repr(error))
-            if (cancelled := await self._store.cancel(job)) is not None:
+            if (cancelled := await self._store.request_cancel(job.id)) is not None:
                 await self._store.report(cancelled)
             raise NotStarted(f"{job.surface} could not show the job") from error
         job = await self._store.save_receipt(job.id, receipt)
-        if job.state is JobState.QUEUED:
-            await self._enqueue(job)
-        else:
-            self._spawn(self._deliver(job))  # cancelled while it was being shown
+        await self._line_up(job)
         return job
 
-    async def _announce_again(self, job: Job) -> None:
-        try:
-            await self._announce(job)
-        except NotStarted:
-            log.info("cancelled: it could not be shown", job=job.id)
+    async def _line_up(self, job: Job) -> None:
+        """Let a job wait for its turn, or tell people that it was cancelled meanwhile."""
+        if job.state is JobState.QUEUED:
+            await self._enqueue(job)
+        elif job.state is JobState.CANCELLED and not job.reported:
+            self._spawn(self._deliver(job))
 
     async def _enqueue(self, job: Job) -> None:
         lane = self._lanes.get(job.backend)
@@ -359,8 +403,8 @@ class Supervisor:
             return
         self._release(job, lane)
         # Another process has cancelled it, and leaves it to us to tell people.
-        if (now := await self._store.get(job.id)) is not None and not now.reported:
-            self._spawn(self._deliver(now))
+        if (now := await self._store.get(job.id)) is not None:
+            await self._line_up(now)
 
     def _occupy(self, job: Job, lane: _Lane) -> None:
         lane.busy += 1
@@ -389,11 +433,7 @@ class Supervisor:
         await asyncio.sleep(_WATCH_S)
         if (version := await self._store.version()) == self._version:
             return
-        for job in await self._store.unreported(self._surfaces, after=self._newest):
-            self._newest = job.number
-            if job.id not in self._announced:
-                await self._continue(job)
-            self._announced.discard(job.id)
+        await self._catch_up()
         for job_id in await self._store.cancel_requests():
             if (wanted := await self._store.get(job_id)) is not None:
                 await self._heed(wanted)
@@ -441,6 +481,7 @@ class Supervisor:
             ended, _ = await asyncio.wait({drawing}, timeout=self._deadline)
             if not ended:
                 running.end(_Stop.DEADLINE)
+                drawing.cancel()
                 await asyncio.wait({drawing})
         finally:
             drawing.cancel()
@@ -454,6 +495,7 @@ class Supervisor:
         def report(what: str, fraction: float | None) -> None:
             self._show(job, Preparing(what, fraction))
 
+        running = self._running[job.id]
         files = await self._prepare(job, backend, report)
         unchecked = await self._rules.treatment(Verdict.UNCHECKED, job.place)
         began = time.monotonic()
@@ -461,10 +503,12 @@ class Supervisor:
             async for event in events:
                 match event:
                     case backend_events.Submitting():
-                        if await self._store.submitting(job) is None:
+                        if (noted := await self._store.submitting(job)) is None:
                             return None
+                        running.job, running.sending = noted, True
                     case backend_events.Submitted(remote=remote):
-                        await self._note_remote(job, remote)
+                        await self._note_remote(running, remote)
+                        running.sent()
                     case backend_events.Queued(position=position):
                         self._show(job, Waiting(position))
                     case backend_events.Preparing(what=what, fraction=fraction):
@@ -491,17 +535,15 @@ class Supervisor:
             [await self._loras.prepare(ref, architecture, report) for ref in job.request.loras]
         )
 
-    async def _note_remote(self, job: Job, remote: Mapping[str, str]) -> None:
+    async def _note_remote(self, running: _Running, remote: Mapping[str, str]) -> None:
         """Keep the id of a paid request. It exists, so trouble here must not end the stream."""
+        job = running.job = replace(running.job, remote=remote)
         try:
             async for attempt in _patiently(DatabaseError):
                 with attempt:
-                    noted = await self._store.submitted(job, remote)
+                    await self._store.submitted(job, remote)
         except DatabaseError as error:
             log.error("remote request not noted", job=job.id, error=str(error))
-        else:
-            if noted is not None and (running := self._running.get(job.id)) is not None:
-                running.job = noted
 
     async def _conclude(self, running: _Running, backend: Backend) -> None:
         """Note how an attempt ended and see to what follows."""
@@ -537,7 +579,7 @@ class Supervisor:
                 await self._fail(job, BackendError(wording.took_too_long(self._deadline / 60)))
             case _Stop.DRAIN | None:
                 if job.remote is None and not job.submitting:
-                    await self._persist(lambda: self._store.requeue(job, failed=False))
+                    await self._requeue(job, failed=False)
 
     async def _keep(self, job: Job, drawn: _Drawn) -> None:
         """Store the pictures, then the result that names them."""
@@ -560,11 +602,20 @@ class Supervisor:
             gave_up = wording.gave_up(failures, wording.error(error))
             await self._fail(job, BackendError(gave_up), kind=type(error).__name__)
             return
-        again = await self._persist(lambda: self._store.requeue(job, failed=True))
+        if not await self._requeue(job, failed=True) or self._draining:
+            return
+        await asyncio.sleep(_AGAIN_S * failures * random.uniform(0.2, 1.0))  # noqa: S311 - jitter
+        again = await self._store.get(job.id)
         if again is not None and not self._draining:
-            await asyncio.sleep(failures * random.uniform(0.2, 1.0))  # noqa: S311 - jitter
-            if not self._draining:
-                await self._enqueue(again)
+            await self._line_up(again)
+
+    async def _requeue(self, job: Job, *, failed: bool) -> bool:
+        """Send a job back to the queue, unless somebody wants its end; whether it is there now."""
+        again = await self._persist(lambda: self._store.requeue(job, failed=failed))
+        if again is not None and again.state is JobState.CANCELLED:
+            await self._end(again)
+            return False
+        return again is not None
 
     async def _fail(self, job: Job, error: BackendError, kind: str | None = None) -> None:
         fault = Fault(kind=kind or type(error).__name__, sentence=wording.error(error))

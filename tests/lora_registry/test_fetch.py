@@ -791,6 +791,13 @@ async def test_a_disk_without_the_space_to_spare_is_full_before_any_byte_is_writ
     assert files_in(tmp_path) == []
 
 
+def test_a_file_that_cannot_fit_is_refused_before_it_is_created(tmp_path: Path) -> None:
+    part = PartFile(tmp_path, 0)
+    with pytest.raises(OSError, match="No space left"):
+        part.open(2**60)
+    assert files_in(tmp_path) == []
+
+
 async def test_a_disk_that_fills_up_midway_leaves_nothing(
     fetcher: GuardedFetcher, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -841,23 +848,23 @@ async def test_a_cancellation_during_a_slow_write_waits_for_it_and_then_tidies_u
     fetcher: GuardedFetcher, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writing, go_on = threading.Event(), threading.Event()
-    real = PartFile.write
 
-    def slow(self: PartFile, data: bytes | bytearray) -> None:
-        writing.set()
-        go_on.wait(5)
-        real(self, data)
+    class SlowDisk(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            writing.set()
+            go_on.wait(5)
+            return super().write(data)
 
-    monkeypatch.setattr(PartFile, "write", slow)
+    monkeypatch.setattr(Path, "open", lambda self, mode, **_: SlowDisk(self, mode.rstrip("b")))
     site.pages["/lora.safetensors"] = page(BODY)
     task = asyncio.create_task(fetcher.download(URL, tmp_path))
     await asyncio.to_thread(writing.wait, 5)
     task.cancel()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
+    assert not task.done()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0.05)
     assert files_in(tmp_path) == []
 
 

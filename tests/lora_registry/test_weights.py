@@ -661,6 +661,9 @@ BROKEN: dict[str, bytes] = {
     "a name with a line break": text({f"{A}\n": entry(), B: GOOD[B]}),
     "a name in other letters": text({A.replace("a", "а"): entry(), B: GOOD[B]}),
     "a lone surrogate": b'{"\\ud800":%b}' % text(entry()),
+}  # fmt: skip
+
+MISMATCHED: dict[str, bytes] = {
     "a factor alone": text({A: entry([32, 3072], [0, 196608])}),
     "different ranks": text({A: entry([8, 6144]), B: GOOD[B]}),
     "1-D factors": text({A: entry([49152]), B: entry([49152], [98304, 196608])}),
@@ -679,15 +682,23 @@ BROKEN: dict[str, bytes] = {
 }  # fmt: skip
 
 
+DAMAGED = r"The LoRA file is damaged: [^\n]{10,200}\. Download it again or use another copy\."
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_header_is_refused_as_damaged(name: str) -> None:
-    data = loras.framed(BROKEN[name])
+    with pytest.raises(Damaged) as refused:
+        parse_header(loras.framed(BROKEN[name]), None)
+    assert re.fullmatch(DAMAGED, str(refused.value))
+
+
+@pytest.mark.parametrize("name", MISMATCHED)
+def test_factors_that_do_not_go_together_are_refused_as_damaged(name: str) -> None:
+    data = loras.framed(MISMATCHED[name])
+    parse_header(data, None)
     with pytest.raises(Damaged) as refused:
         inspect_header(data, None)
-    assert re.fullmatch(
-        r"The LoRA file is damaged: [^\n]{10,200}\. Download it again or use another copy\.",
-        str(refused.value),
-    )
+    assert re.fullmatch(DAMAGED, str(refused.value))
 
 
 def test_the_good_header_beside_the_broken_ones_is_good() -> None:

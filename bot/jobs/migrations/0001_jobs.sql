@@ -24,6 +24,8 @@ CREATE TABLE jobs (
     result           TEXT,
     fault            TEXT,
     deliveries       INTEGER NOT NULL DEFAULT 0,
+    -- The row of a deleted job stays without its content, so that deleting frees no quota.
+    erased           INTEGER NOT NULL DEFAULT 0,
     created_at       REAL NOT NULL,
     started_at       REAL,
     ended_at         REAL,
@@ -32,6 +34,7 @@ CREATE TABLE jobs (
 
 -- What a start has to continue, and what the queue and the quotas count.
 CREATE INDEX jobs_unreported ON jobs (number) WHERE reported_at IS NULL;
+CREATE INDEX jobs_in_hand ON jobs (state, community, requester) WHERE reported_at IS NULL;
 CREATE INDEX jobs_by_requester ON jobs (requester, created_at);
 CREATE INDEX jobs_by_community ON jobs (community, created_at);
 -- What retention looks through.

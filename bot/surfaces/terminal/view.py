@@ -23,7 +23,8 @@ _VERDICTS: Final = {
 class ProgressBar:
     """The progress of one job on standard error; on something that is no terminal, nothing."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

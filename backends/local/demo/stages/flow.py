@@ -14,6 +14,7 @@ from torch import Tensor
 from backends.local.demo.architecture import SHIFT, T5_TOKENS, new_transformer
 from backends.local.demo.dice import load
 from backends.local.demo.muon import Muon
+from backends.local.demo.stages.attention import LeanAttention
 from backends.local.demo.stages.latents import CAPTIONS, SHARES, Material
 from backends.local.demo.stages.parallel import follow, refresh, share_gradients, spawn
 
@@ -166,5 +167,5 @@ def half_copy(master: FluxTransformer2DModel) -> FluxTransformer2DModel:
     """A bfloat16 copy for the products; its time embedding stays float32."""
     worker = copy.deepcopy(master).bfloat16()
     worker.time_text_embed.float()
-    worker.set_attention_backend("_native_math")  # the fused CPU kernel is slower for 80 tokens
+    worker.set_attn_processor(LeanAttention())
     return worker

@@ -1,0 +1,1 @@
+"""What `atelier doctor` looks at, one small function a question."""

@@ -1,0 +1,131 @@
+"""People and their own jobs: looking, cancelling, deleting, and the pictures' bytes."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from backends.base import Verdict
+from bot.jobs.job import Job, Place, StoredPicture
+from bot.jobs.store import JobStore
+from bot.policy import Treatment
+from bot.storage import PictureDamaged, PictureMissing, PictureStore, StorageError
+
+Treat = Callable[[Verdict, Place], Awaitable[Treatment]]
+
+
+class NoSuchJob(Exception):
+    """There is no such job, or it is not this person's; the two look the same from outside."""
+
+
+class PictureGone(Exception):
+    """The picture is not stored any more, or not for these eyes."""
+
+
+class PictureUnreadable(Exception):
+    """The picture is stored, but the storage does not give it at the moment."""
+
+
+class Canceller(Protocol):
+    """Ends jobs wherever they are."""
+
+    async def cancel(self, job_id: str) -> Job | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A stored picture and how it may appear where its job was asked for."""
+
+    picture: StoredPicture
+    treatment: Treatment
+
+
+class Jobs:
+    """What a requester may do with jobs of theirs on one surface."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        pictures: PictureStore,
+        canceller: Canceller,
+        treat: Treat,
+        surface: str,
+    ) -> None:
+        self._store = store
+        self._pictures = pictures
+        self._canceller = canceller
+        self._treat = treat
+        self._surface = surface
+
+    async def history(self, requester: str, *, before: int | None, limit: int) -> list[Job]:
+        """Jobs of this requester here, newest first, with numbers below `before`."""
+        return await self._store.history(self._surface, requester, before=before, limit=limit)
+
+    async def unfinished(self, requester: str) -> list[Job]:
+        """Those that they still wait for, oldest first."""
+        waiting = await self._store.unreported([self._surface])
+        return [job for job in waiting if job.requester == requester and not job.erased]
+
+    async def get(self, requester: str, job_id: str) -> Job:
+        """One of them.
+
+        Raises:
+            NoSuchJob: there is none of theirs with this id.
+        """
+        job = await self._store.get(job_id)
+        if job is None or job.erased or (job.requester, job.surface) != (requester, self._surface):
+            raise NoSuchJob(job_id)
+        return job
+
+    async def cancel(self, requester: str, job_id: str) -> Job:
+        """End a job; one that has ended already stays as it is.
+
+        Raises:
+            NoSuchJob: as for `get`.
+        """
+        await self.get(requester, job_id)
+        return await self._canceller.cancel(job_id) or await self.get(requester, job_id)
+
+    async def delete(self, requester: str, job_id: str) -> Job:
+        """Delete a job with its pictures, or end it first if it has not ended.
+
+        The pictures' files go unless another job has the same pictures. Returns the job as it was.
+
+        Raises:
+            NoSuchJob: as for `get`.
+        """
+        job = await self.cancel(requester, job_id)
+        orphans = await self._store.erase(job.id)
+        for key in orphans:
+            await self._pictures.delete(key)
+        return job
+
+    async def shown(self, job: Job) -> tuple[Shown, ...]:
+        """The pictures of a job with their treatment."""
+        if job.result is None:
+            return ()
+        return tuple(
+            [
+                Shown(picture, await self._treat(picture.verdict, job.place))
+                for picture in job.result.pictures
+            ]
+        )
+
+    async def bytes_of(self, job_id: str, index: int) -> tuple[StoredPicture, bytes]:
+        """Picture `index` of a job, for who holds a signed link to it.
+
+        Raises:
+            PictureGone: it was deleted, has expired, or may not be shown.
+            PictureUnreadable: the storage is in trouble.
+        """
+        job = await self._store.get(job_id)
+        shown = await self.shown(job) if job is not None else ()
+        if index >= len(shown) or shown[index].treatment is Treatment.WITHHOLD:
+            raise PictureGone(job_id)
+        picture = shown[index].picture
+        try:
+            return picture, await self._pictures.get(picture.key)
+        except (PictureMissing, PictureDamaged) as error:
+            raise PictureGone(job_id) from error
+        except StorageError as error:
+            raise PictureUnreadable(job_id) from error

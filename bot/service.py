@@ -1,0 +1,162 @@
+"""`atelier run`: every configured surface, served until told to stop."""
+
+import asyncio
+import importlib.metadata
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from backends.base import MODELS
+from backends.local.backend import LocalBackend, Phase
+from bot.app import App, CommunityRules, DataFolderLock, build_backends, build_supervisor, open_app
+from bot.commands.imagine import Draw
+from bot.commands.jobs import Jobs
+from bot.database import DatabaseError
+from bot.housekeeping import keep_house
+from bot.http import HttpServer, create_app
+from bot.jobs.metrics import Metrics
+from bot.jobs.supervisor import Supervisor
+from bot.settings import Settings
+from bot.signing import Signer, load_secret
+from bot.surfaces.terminal.surface import TerminalSurface
+from bot.surfaces.web import surface as web
+from bot.surfaces.web.access import Access
+from bot.surfaces.web.routes import Playground, Status, create_router
+
+DRAIN_GRACE_S: Final = 30.0
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_EXAMPLES: Final = (
+    "a large red circle on a blue background",
+    "a small yellow star at the top on a black background",
+    "a red chili pepper",
+)
+
+
+async def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        AlreadyRunning, DatabaseError, StorageError, ListenError, OSError: str() says what to do.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        lock = DataFolderLock(settings)
+        await lock.wait()
+        stack.callback(lock.release)
+        app = await stack.enter_async_context(open_app(settings, build_backends(settings)))
+        registry, page = CollectorRegistry(), web.WebSurface()
+        supervisor = build_supervisor(app, [TerminalSurface(), page], Metrics(registry))
+        signer = Signer(await asyncio.to_thread(_secret, settings))
+        router = create_router(_playground(app, supervisor, page, signer))
+        server = HttpServer(
+            create_app(lambda: _failing(app), registry, [router]),
+            host=settings.host,
+            port=settings.port,
+        )
+        stack.push_async_callback(server.stop)
+        await server.start()
+        stack.push_async_callback(supervisor.drain, DRAIN_GRACE_S)
+        await supervisor.start()
+        if app.backends.by_name:
+            await app.backends.choose("flux-1").start()
+        say(f"Atelier is running at {server.url}")
+        if settings.host not in _LOOPBACK:
+            say(f"From other machines, the playground asks for this token: {signer.web_token}")
+        chores = asyncio.create_task(
+            keep_house(app.jobs, app.pictures, settings, registry), name="housekeeping"
+        )
+        await stop.wait()
+        say("Stopping: finishing what is being drawn …")
+        chores.cancel()
+        await asyncio.gather(chores, return_exceptions=True)
+
+
+def _secret(settings: Settings) -> str:
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    return load_secret(settings.data_dir)
+
+
+def _playground(
+    app: App, supervisor: Supervisor, page: web.WebSurface, signer: Signer
+) -> Playground:
+    return Playground(
+        surface=page,
+        draw=Draw(app.imagine, supervisor),
+        jobs=Jobs(
+            store=app.jobs,
+            pictures=app.pictures,
+            canceller=supervisor,
+            treat=CommunityRules(app.communities).treatment,
+            surface=page.name,
+        ),
+        signer=signer,
+        access=Access(signer, loopback_only=app.settings.host in _LOOPBACK),
+        status=lambda: _status(app),
+        loras=lambda: [(name, "") for name in sorted(app.loras.files())],
+    )
+
+
+def _status(app: App) -> Status:
+    """What draws, and how to draw with more."""
+    name = next(iter(app.backends.by_name), None)
+    match name:
+        case "local":
+            sentence = f"{app.settings.local_model} draws on this machine."
+        case "demo":
+            sentence = (
+                "A small demo model draws on this machine: coloured shapes, to try everything out."
+            )
+        case _:
+            sentence = "Nothing can draw yet: PyTorch is not installed. `make start` installs it."
+    steps = [
+        (
+            "From a terminal",
+            'atelier imagine "a large red circle on a blue background" -o circle.png',
+        )
+    ]
+    if name != "local":
+        steps.insert(
+            0,
+            (
+                "Draw with FLUX.1",
+                "On a machine with a GPU, put "
+                "ATELIER_LOCAL_MODEL=black-forest-labs/FLUX.1-dev and HF_TOKEN into .env and start "
+                "again. `atelier doctor` says what is missing.",
+            ),
+        )
+    return Status(
+        version=importlib.metadata.version("atelier"),
+        backend=name,
+        sentence=sentence,
+        next_steps=steps,
+        examples=_EXAMPLES,
+        models=[
+            model
+            for model in MODELS
+            if any(model in b.capabilities.models for b in app.backends.by_name.values())
+        ],
+    )
+
+
+async def _failing(app: App) -> list[str]:
+    """What keeps this instance from doing its work, a sentence each."""
+    failing = []
+    try:
+        async with app.database.write():
+            pass
+    except DatabaseError as error:
+        failing.append(str(error))
+    failing += [
+        f"The backend {backend.name} cannot draw: {backend.status.reason}"
+        for backend in app.backends.by_name.values()
+        if isinstance(backend, LocalBackend) and backend.status.phase is Phase.FAILED
+    ]
+    if not app.backends.by_name:
+        failing.append("There is nothing to draw with: PyTorch is not installed.")
+    return failing
