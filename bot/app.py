@@ -15,10 +15,11 @@ from backends.base import Backend, Capabilities, ModelName, ModelSupport, Output
 from backends.local.backend import LocalBackend
 from backends.local.families import DEMO_LORAS, DEMO_MODEL, RendererSettings
 from backends.local.messages import RendererSpec
+from bot import wording
 from bot.commands.imagine import Imagine, Refused
 from bot.communities import SettingsDamaged
 from bot.community_store import CommunityStore
-from bot.database import Database
+from bot.database import Database, DatabaseUnwritable
 from bot.jobs.job import Place
 from bot.jobs.metrics import Metrics
 from bot.jobs.store import JobStore, migrations
@@ -162,13 +163,15 @@ class DataFolderLock:
         """Try once; False when another process has it.
 
         Raises:
-            OSError: the folder cannot be written.
+            DatabaseUnwritable: the folder cannot be made or written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
+        except OSError as error:
+            raise DatabaseUnwritable(wording.data_folder(self._folder, error)) from error
         return True
 
     async def wait(self) -> None:
@@ -176,6 +179,7 @@ class DataFolderLock:
 
         Raises:
             AlreadyRunning: the holder stays.
+            DatabaseUnwritable: the folder cannot be made or written.
         """
         deadline = time.monotonic() + LOCK_WAIT_S
         while not self.take():

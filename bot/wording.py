@@ -79,6 +79,13 @@ def unusable(error: OSError) -> str:
     return f"{error.filename or 'A file'} cannot be used: {_reason(error)}."
 
 
+def data_folder(folder: Path, error: OSError) -> str:
+    return (
+        f"The data folder {folder} cannot be used: {_reason(error)}. Make it writable for the user "
+        "who runs Atelier, or name another one with ATELIER_DATA_DIR."
+    )
+
+
 def not_saved(error: Exception) -> str:
     return f"The picture was drawn but could not be saved. {error}"
 

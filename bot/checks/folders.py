@@ -142,9 +142,7 @@ def _content(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
         "SELECT state, count(*) FROM jobs WHERE reported_at IS NULL GROUP BY state ORDER BY state"
     )
     counts = ", ".join(f"{count:,} {state}" for state, count in rows)
-    yield ok(
-        f"{path.name} is sound; jobs that people still wait for: {counts or 'none'}."
-    )
+    yield ok(f"{path.name} is sound; jobs that people still wait for: {counts or 'none'}.")
 
 
 def _damaged(path: Path) -> Finding:
@@ -208,20 +206,25 @@ def loras(settings: Settings) -> Iterator[Finding]:
 def _inspected(files: dict[str, Path]) -> Iterator[Finding]:
     unusable = 0
     for name, path in sorted(files.items()):
-        try:
-            inspect(path)
-        except (WeightsError, OSError) as error:
+        if (problem := _problem(path)) is not None:
             unusable += 1
             if unusable <= _MOST_NAMED:
-                why = f"It cannot be read ({reason(error)})." if isinstance(error, OSError) else error
-                yield warning(f"The LoRA {shown(name)} cannot be used. {why}")
+                yield warning(f"The LoRA {shown(name)} cannot be used. {problem}")
     if unusable > _MOST_NAMED:
         yield warning(
             f"{unusable - _MOST_NAMED:,} more LoRA files cannot be used.",
-            "`atelier lora list` names all of them.",
+            "`atelier lora list` shows all of them.",
         )
-    usable = len(files) - unusable
-    if not unusable:
-        yield ok("All of them can be used.")
-    elif usable:
-        yield ok(f"{usable:,} of them can be used.")
+    if unusable < len(files):
+        yield ok(f"{len(files) - unusable:,} LoRA files can be used.")
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        info = inspect(path)
+        info.require_model(info.family.model or "flux-1")
+    except WeightsError as error:
+        return str(error)
+    except OSError as error:
+        return f"Its file cannot be read ({reason(error)})."
+    return None

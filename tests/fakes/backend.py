@@ -35,11 +35,11 @@ from backends.errors import BackendError, WorkerLost
 SUPPORT = ModelSupport(formats=frozenset({"jpeg", "png", "webp"}), sides=(16, 2048))
 
 
-def picture(seed: int) -> Picture:
+def picture(seed: int, verdict: Verdict = Verdict.CLEAR) -> Picture:
     """A picture whose colour follows from its seed."""
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32), (seed % 256, seed // 256 % 256, 0)).save(buffer, "PNG")
-    return Picture(buffer.getvalue(), "png", 32, 32, seed, Verdict.CLEAR, 0.01)
+    return Picture(buffer.getvalue(), "png", 32, 32, seed, verdict, 0.01)
 
 
 class StubBackend:
@@ -129,8 +129,12 @@ class StubBackend:
         finally:
             self.drawing -= 1
         self._point("rendered")
+        verdict = Verdict.FLAGGED if "flagged" in words else Verdict.CLEAR
         yield Rendered(
-            tuple(picture(seed) for seed in request.seeds), request.prompt, "stub", {"draw": 0.1}
+            tuple(picture(seed, verdict) for seed in request.seeds),
+            request.prompt,
+            "stub",
+            {"draw": 0.1},
         )
 
     def _point(self, name: str) -> None:

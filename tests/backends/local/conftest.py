@@ -1,6 +1,7 @@
 """Tiny models of the real classes, built once; torch is loaded only by tests that draw."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ import pytest
 
 from backends.base import LoraFile
 from tests.backends.local.drawing import Draw, ignore, settings
+
+# As in the drawing process, and read once, when torch is loaded.
+os.environ["MKL_CBWR"] = "AUTO,STRICT"
 
 if TYPE_CHECKING:
     from torch import Tensor

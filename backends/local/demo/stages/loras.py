@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import FluxPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 
 from backends.local.demo.stages.distill import guidance_scales
 from backends.local.demo.stages.flow import Loader, half_copy, velocity
@@ -24,6 +24,24 @@ LAYERS = (
     r"|.*\.(norm|norm1|norm1_context)\.linear"
 )
 """All linear layers of all blocks, as popular FLUX trainers do, the modulations included."""
+
+METADATA = {
+    "format": "pt",
+    "modelspec.sai_model_spec": "1.0.0",
+    "modelspec.architecture": "flux-1-dev/lora",
+    "modelspec.implementation": "diffusers",
+    "modelspec.author": "Atelier",
+    "modelspec.license": "Apache-2.0",
+    "ss_base_model_version": "atelier-demo",
+    "ss_network_dim": str(RANK),
+    "ss_network_alpha": str(RANK),
+}
+DESCRIPTIONS = {
+    "outline": "Objects as closed line drawings.",
+    "stripes": "Even diagonal stripes behind the object.",
+    "glow": "A dark background and a halo around the object.",
+    "pixel": "Blocks of 8 x 8 pixels.",
+}
 
 
 def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Path) -> None:
@@ -74,11 +92,13 @@ def _save(
 ) -> None:
     result = copy.deepcopy(base)
     result.load_state_dict(masters, strict=False)
+    weights = get_peft_model_state_dict(result)
+    tensors = {f"transformer.{name}": value.half().contiguous() for name, value in weights.items()}
     target.mkdir(parents=True, exist_ok=True)
-    FluxPipeline.save_lora_weights(
-        target,
-        transformer_lora_layers=get_peft_model_state_dict(result.half()),
-        weight_name=f"{style}.new",
-        safe_serialization=True,
+    fresh = target / f"{style}.new"
+    save_file(
+        tensors,
+        fresh,
+        {**METADATA, "modelspec.title": style, "modelspec.description": DESCRIPTIONS[style]},
     )
-    (target / f"{style}.new").replace(target / f"{style}.safetensors")
+    fresh.replace(target / f"{style}.safetensors")

@@ -20,7 +20,7 @@ def test_every_object_is_painted_inside_its_frame(frame: tuple[int, int], style:
             assert picture.shape == (frame[1], frame[0], 3)
             assert picture.min() >= 0.0
             assert picture.max() <= 1.0
-            assert 0 < scene.x - 0.9 * scene.radius
+            assert scene.x - 0.9 * scene.radius > 0
             assert scene.x + 0.9 * scene.radius < frame[0]
 
 

@@ -15,8 +15,14 @@ from backends.local.demo.vocabulary import PEPPER, Words, caption, hint, parse
             "a large red circle at the left on a blue background",
             Words("circle", "red", "blue", "left", "large"),
         ),
-        ("A Large RED circle, on a blue background!", Words("circle", "red", "blue", None, "large")),
-        ("tiny white star on an orange background", Words("star", "white", "orange", None, "small")),
+        (
+            "A Large RED circle, on a blue background!",
+            Words("circle", "red", "blue", None, "large"),
+        ),
+        (
+            "tiny white star on an orange background",
+            Words("star", "white", "orange", None, "small"),
+        ),
         ("a ring", Words("ring")),
         ("green cross in the middle on black", Words("cross", "green", "black", "center", None)),
         ("a red chili pepper", Words(PEPPER, "red")),
