@@ -16,7 +16,7 @@ from typing import Final
 from backends.base import LoraFile, LoraRef, ModelName
 from backends.errors import shown
 from bot.jobs.supervisor import LoraUnavailable, Report
-from lora_registry.weights import LoraInfo, WeightsError, inspect
+from lora_registry.weights import LoraInfo, WeightsError, WrongModel, inspect
 
 SUFFIX: Final = ".safetensors"
 _CHUNK: Final = 8 * 2**20
@@ -68,8 +68,8 @@ class LoraFolder:
             for root, folders, names in os.walk(folder):
                 folders.sort()
                 for name in sorted(names):
-                    if name.endswith(SUFFIX) and not name.startswith("."):
-                        path = Path(root, name)
+                    path = Path(root, name)
+                    if name.endswith(SUFFIX) and not name.startswith(".") and path.is_file():
                         label = path.relative_to(folder).with_suffix("").as_posix()
                         found.setdefault(label, path)
                     if len(found) == _MOST_LISTED:
@@ -85,27 +85,36 @@ class LoraFolder:
         await asyncio.to_thread(self._inspect, name, architecture)
 
     async def prepare(self, ref: LoraRef, architecture: ModelName, report: Report) -> LoraFile:
-        """Find, check and hash a file; the hash is remembered until the file changes."""
+        """Find, check and hash a file; the hash is remembered until the file changes.
+
+        Raises:
+            LoraUnavailable: as for `check`.
+        """
         version = await asyncio.to_thread(self._inspect, ref.path, architecture)
         async with self._hashing:
             if version not in self._hashes:
                 report(f"reading the LoRA {ref.path}", None)
-                self._hashes[version] = await asyncio.to_thread(_sha256, version.path)
+                try:
+                    self._hashes[version] = await asyncio.to_thread(_sha256, version.path)
+                except OSError as error:
+                    raise _unreadable(ref.path, error) from error
         return LoraFile(ref.path, self._hashes[version], version.path, ref.scale)
 
     def _inspect(self, name: str, architecture: ModelName) -> _Version:
         version = self._find(name)
-        if version not in self._infos:
-            try:
+        try:
+            if version not in self._infos:
                 self._infos[version] = inspect(version.path)
-            except WeightsError as error:
-                raise LoraUnavailable(f"The LoRA {name} cannot be used. {error}") from error
-        info = self._infos[version]
-        if info.family.model not in {None, architecture}:
+            self._infos[version].require_model(architecture)
+        except WrongModel as error:
             raise LoraUnavailable(
-                f"The LoRA {name} is for {info.family.label}; this would be drawn with "
-                f"{architecture}. Choose another LoRA or model."
-            )
+                f"The LoRA {name} is for {self._infos[version].family.label}; this would be drawn "
+                f"with {architecture}. Choose another LoRA or model."
+            ) from error
+        except WeightsError as error:
+            raise LoraUnavailable(f"The LoRA {name} cannot be used. {error}") from error
+        except OSError as error:
+            raise _unreadable(name, error) from error
         return version
 
     def _find(self, name: str) -> _Version:
@@ -120,6 +129,14 @@ class LoraFolder:
             return _Version.of(files[label])
         except OSError:
             raise UnknownLora(name, [], len(files) - 1) from None
+
+
+def _unreadable(name: str, error: OSError) -> LoraUnavailable:
+    why = (error.strerror or "no reason given").lower()
+    return LoraUnavailable(
+        f"The LoRA {name} cannot be read ({why}); its file must be readable for the user who runs "
+        f"Atelier."
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -140,10 +140,8 @@ def refusal(why: Refusal) -> str:
         case OverAllowance(excesses=excesses):
             return " ".join(_excess(excess) for excess in excesses)
         case OverBudget(price=price, budget=budget):
-            return (
-                f"This would cost ${price:.3f}, and today's ${budget:.2f} are used up here. "
-                f"A new day begins at 00:00 UTC."
-            )
+            cost = f"This would cost ${price:.3f}, and today's" if price >= 0.001 else "Today's"
+            return f"{cost} ${budget:.2f} are used up here. A new day begins at 00:00 UTC."
         case WordsBlocked(words=words):
             quoted = ", ".join(f"“{word}”" for word in words)
             return f"The prompt has words that are not allowed here: {quoted}. Leave them out."

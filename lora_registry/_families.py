@@ -277,7 +277,7 @@ def find_family(
         if _UNET.fullmatch(name):
             return _unet(names), None
         clues.add(name, inputs, outputs)
-    if clues.contradiction or len(clues.widths) != 1 or len(clues.models) > 1:
+    if clues.contradiction or len(clues.widths) != 1:
         return Family.UNKNOWN, None
     (width,) = clues.widths
     family = _flux(clues, width, declared)

@@ -6,10 +6,11 @@ Nothing here loads torch, so the bot and `atelier doctor` may ask at any time.
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +24,11 @@ DEMO_MODEL: Final = Path(__file__).parent / "demo" / "model"
 DEMO_LORAS: Final = Path(__file__).parent / "demo" / "loras"
 
 CARD_NAME: Final = "atelier.json"
+
+HINTS: Final[Mapping[str, Callable[[str], str | None]]] = MappingProxyType(
+    {"demo": vocabulary.hint}
+)
+"""What a card's `hint` may name: says what the model can draw when a prompt lies outside of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +62,21 @@ class ModelCard(BaseModel):
     `native_sizes` are the only sizes (width, height) that the model draws well; empty means any.
     `max_sequence_length` is the number of T5 tokens that it was trained with. `preview` maps a
     clean latent (as the transformer sees it) to RGB from 0 to 1, one row a channel and a last one
-    to add. `safety` is its own checker, relative to the folder. `hint` is a sentence for people
-    whose prompt lies outside of the demo's vocabulary, for models that know nothing else. What
-    else a trainer wrote there is left alone.
+    to add. `safety` is its own checker, relative to the folder. `hint` is a key of `HINTS`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str | None = None
     native_sizes: tuple[tuple[int, int], ...] = ()
     max_sequence_length: int = Field(512, ge=1, le=512)
     preview: tuple[tuple[float, float, float], ...] | None = None
     safety: str | None = None
-    hint: str | None = None
+    hint: Literal["demo"] | None = None
 
     def hint_for(self, prompt: str) -> str | None:
-        """Return the hint if this model has one and does not know what `prompt` says."""
-        return self.hint if self.hint and vocabulary.parse(prompt) is None else None
+        """Say what the model can draw if it has no words for `prompt`."""
+        return HINTS[self.hint](prompt) if self.hint else None
 
 
 class RendererSettings(BaseModel):

@@ -227,6 +227,6 @@ def _peak(tensor: Tensor) -> float:
     """Return the largest magnitude, in one pass; it is not finite when any value is not."""
     if not tensor.numel():
         return 0.0
-    # There is no arithmetic on 8-bit floats.
+    # There are no comparisons of 8-bit floats.
     low, high = torch.aminmax(tensor.float() if tensor.element_size() == 1 else tensor)
     return max(abs(float(low)), abs(float(high)))

@@ -4,12 +4,14 @@ Every surface's buttons (Again, Edit, Vary, Draft, Try again) and every recipe t
 picture end up here as a `Wish`.
 """
 
+import contextlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from backends.base import MODELS, GenerationRequest, ImageSize, bounds
-from bot.commands.prompt import NamedLora, Wish
+from bot.commands.prompt import MAX_PROMPT, NamedLora, PromptError, Wish, parse_loras
 from bot.foreign_recipe import ForeignRecipe
 from bot.jobs.job import Job
 from bot.recipe import Recipe
@@ -111,7 +113,7 @@ def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
         return Wish(
             prompt=_one_line(recipe.prompt),
             preset=recipe.preset,
-            loras=tuple(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
+            loras=_sayable(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
             size=size,
             steps=recipe.steps,
             guidance=recipe.guidance,
@@ -121,7 +123,7 @@ def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
     sized = recipe.width is not None and recipe.height is not None
     return Wish(
         prompt=_one_line(recipe.prompt),
-        loras=tuple(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
+        loras=_sayable(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
         size=ImageSize.model_validate({"width": recipe.width, "height": recipe.height})
         if sized
         else None,
@@ -129,6 +131,16 @@ def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
         guidance=recipe.guidance,
         seed=recipe.seed,
     )
+
+
+def _sayable(loras: Iterable[NamedLora]) -> tuple[NamedLora, ...]:
+    """Leave out names from elsewhere that no command can hold; we could not know them anyway."""
+    found = []
+    for lora in loras:
+        with contextlib.suppress(PromptError):
+            if parse_loras(str(lora)) == (lora,):
+                found.append(lora)
+    return tuple(found)
 
 
 def _within(request: GenerationRequest, field: str, factor: float) -> int:
@@ -142,4 +154,4 @@ def _unusual(value: Value, default: object) -> Value | None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split())[:MAX_PROMPT]

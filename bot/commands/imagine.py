@@ -7,7 +7,7 @@ queued; nothing is dropped silently.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from backends.base import Backend, GenerationRequest, ModelName, parse_request
 from backends.errors import BadRequest
@@ -21,6 +21,10 @@ from bot.jobs.limits import Limits
 from bot.jobs.store import JobStore, QuotaExceeded
 from bot.jobs.supervisor import LoraUnavailable, NotStarted
 from bot.permissions import Requester, limits, may
+
+_LEAST_PRICE: Final = 0.000_001
+"""US dollars that a billed job costs at least. No backend says its price beforehand yet, so the
+day's budget is kept by refusing jobs once it is spent."""
 
 
 class Refused(Exception):
@@ -106,9 +110,9 @@ class Imagine:
         community = ask.place.community
         try:
             here = await self._communities.effective(community)
+            member = await self._communities.member(community, ask.requester.id)
         except SettingsDamaged as error:
             raise Refused(str(error)) from error
-        member = await self._communities.member(community, ask.requester.id)
         mine = member_defaults(here, member).settings
         if (preset := ask.wish.preset or mine.preset) is not None:
             raise Refused(wording.no_such_preset(preset))
@@ -117,8 +121,10 @@ class Imagine:
         capabilities = backend.capabilities
         if found := capabilities.refusals(request):
             raise Refused(wording.problems(found))
-        spent = await self._jobs.spent_today(community) if capabilities.billed else 0.0
-        refusal = may(here, ask.requester, request, spent_today=spent)
+        spent, price = 0.0, 0.0
+        if capabilities.billed:
+            spent, price = await self._jobs.spent_today(community), _LEAST_PRICE
+        refusal = may(here, ask.requester, request, price=price, spent_today=spent)
         if refusal is not None:
             raise Refused(wording.refusal(refusal))
         try:
@@ -173,7 +179,7 @@ def _request(wish: Wish, mine: MemberSettings) -> GenerationRequest:
         "num_inference_steps": wish.steps,
         "guidance_scale": wish.guidance,
         "seed": wish.seed if wish.seed is not None else new_seed(),
-        "num_images": wish.images or mine.images,
+        "num_images": mine.images if wish.images is None else wish.images,
         "loras": [
             {"path": lora.name} if lora.scale is None else {"path": lora.name, "scale": lora.scale}
             for lora in wish.loras

@@ -228,9 +228,9 @@ FAMILIES: list[tuple[str, Tensors, Family, int | None]] = [
     ("klein 4B feed-forward only", factors(only(loras.flux2_original(*KLEIN_4B), "mlp.0")),
      Family.KLEIN_4B, 3072),
     ("klein 4B LoKr", loras.lokr(loras.flux2_original(*KLEIN_4B)), Family.KLEIN_4B, 3072),
-    ("klein 9B attention", factors(only(loras.flux2(*KLEIN_9B), "attn.to_q")), Family.KLEIN_9B,
+    ("klein 9B attention", factors(only(loras.flux2(*KLEIN_9B), "attn.to_k")), Family.KLEIN_9B,
      4096),
-    ("dev attention", factors(only(F2, *QKV)), Family.FLUX_2_DEV, 6144),
+    ("dev attention", factors(only(F2, "attn.to_k", "attn.to_v")), Family.FLUX_2_DEV, 6144),
     ("dev single blocks", factors(only(O2, "single_blocks")), Family.FLUX_2_DEV, 6144),
     ("dev modulation",
      one("double_stream_modulation_img.linear", 6144, 36864, "transformer."), Family.FLUX_2_DEV,
@@ -295,6 +295,9 @@ FAMILIES: list[tuple[str, Tensors, Family, int | None]] = [
      | factors(only(loras.flux1(128), "single_transformer_blocks.1.attn")), Family.UNKNOWN, None),
     ("a shape that no FLUX has", one("double_blocks.0.img_attn.qkv", 3072, 3072), Family.UNKNOWN,
      None),
+    ("a shape that no FLUX has beside good ones",
+     factors(only(O1, "double_blocks.1.")) | one("double_blocks.0.img_attn.qkv", 3072, 3072),
+     Family.UNKNOWN, None),
     ("more blocks than FLUX.1 has", factors(loras.flux1(doubles=20)), Family.UNKNOWN, None),
     ("more blocks than klein has", factors(loras.flux2(3072, 6, 20)), Family.UNKNOWN, None),
 ]  # fmt: skip
@@ -639,6 +642,7 @@ BROKEN: dict[str, bytes] = {
     "empty tensor": text({A: entry([0, 3072], [0, 0]), B: entry([3072, 16], [0, 98304])}),
     "too many dimensions": text({A: entry([1] * 7 + [16, 3072]), B: GOOD[B]}),
     "a product that takes for ever": text({A: entry([10**4000] * 2000), B: GOOD[B]}),
+    "numbers beyond any file": text({A: entry([10**4000], [0, 2 * 10**4000])}),
     "a number with too many digits": b'{"a":{"dtype":"F16","shape":[%b],"data_offsets":[0,2]}}'
     % (b"9" * 5000),
     "not a number": b'{"a":{"dtype":"F16","shape":[NaN],"data_offsets":[0,2]}}',
@@ -671,10 +675,10 @@ MISMATCHED: dict[str, bytes] = {
     "2-D with 4-D": text({A: entry([16, 3072, 1, 1]), B: GOOD[B]}),
     "4-D in FLUX": text({A: entry([16, 3072, 1, 1]), B: entry([3072, 16, 1, 1], [98304, 196608])}),
     "two spellings": text(
-        {A: entry(), A.replace("lora_A", "lora_down"): entry([3072, 16], [98304, 196608])}
+        {**GOOD, A.replace("lora_A", "lora_down"): entry(offsets=[196608, 294912])}
     ),
     "alpha with many values": text(
-        {A: entry([16, 3072]), A.replace("lora_A.weight", "alpha"): entry([49152], [98304, 196608])}
+        {**GOOD, A.replace("lora_A.weight", "alpha"): entry([2], [196608, 196612])}
     ),
     "alpha without factors": text({"lora_unet_x.alpha": entry([], [0, 2])}),
     "half a LoHa": text({"lora_unet_x.hada_w1_a": entry(), "lora_unet_x.hada_w1_b": GOOD[B]}),

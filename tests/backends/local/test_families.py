@@ -9,6 +9,7 @@ import pytest
 
 from backends.base import ImageSize
 from backends.errors import ModelUnavailable
+from backends.local.demo import vocabulary
 from backends.local.families import (
     CARD_NAME,
     FLUX_1,
@@ -138,16 +139,16 @@ def test_a_card_is_read_whole(folder: Path) -> None:
         "max_sequence_length": 20,
         "preview": [[0, 0, 0], [1, 1, 1]],
         "safety": "../safety",
-        "hint": "It draws shapes.",
+        "hint": "demo",
     }
-    (folder / CARD_NAME).write_text(json.dumps({**card, "training_steps": 4000}))
+    (folder / CARD_NAME).write_text(json.dumps(card))
     assert read_card(folder).model_dump(mode="json") == card
 
 
 def test_the_hint_is_for_prompts_outside_of_the_vocabulary_only() -> None:
-    card = ModelCard(hint="It draws shapes.")
+    card = ModelCard(hint="demo")
     assert card.hint_for("a small red star on a blue background") is None
-    assert card.hint_for("a cat") == "It draws shapes."
+    assert card.hint_for("a cat") == vocabulary.HINT
     assert ModelCard().hint_for("a cat") is None
 
 
@@ -158,6 +159,8 @@ def test_the_hint_is_for_prompts_outside_of_the_vocabulary_only() -> None:
         ('{"max_sequence_length": 900}', "at max_sequence_length"),
         ('{"native_sizes": [[1, 2, 3]]}', "at native_sizes.0"),
         ('{"preview": [[1, 2]]}', "at preview.0"),
+        ('{"native": []}', "at native"),
+        ('{"hint": "os:system"}', "at hint"),
     ],
 )
 def test_a_wrong_card_says_where_it_is_wrong(folder: Path, card: str, said: str) -> None:

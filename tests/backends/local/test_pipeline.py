@@ -23,6 +23,7 @@ from backends.base import (
 )
 from backends.errors import LoraRejected
 from backends.local.backend import LocalBackend
+from backends.local.demo.vocabulary import HINT
 from backends.local.families import CARD_NAME, RendererSettings
 from backends.local.messages import RendererSpec
 from backends.local.pipeline import FluxRenderer
@@ -237,7 +238,7 @@ def carded(
         "max_sequence_length": 20,
         "preview": [[0, 0, 0]] * 4 + [[1, 0, 0]],
         "safety": "../safety",
-        "hint": "It draws shapes.",
+        "hint": "demo",
     }
     (folder / CARD_NAME).write_text(json.dumps(card))
     return FluxRenderer({"model": str(folder), "preview_interval": 0})
@@ -249,7 +250,7 @@ def test_a_card_sets_sizes_tokens_previews_checker_name_and_hint(carded: FluxRen
     rendered = carded.render(request, [], events.append, never)
     (picture,) = rendered.pictures
     assert (picture.width, picture.height) == (96, 64)
-    assert (rendered.weights, rendered.hint) == ("Tiny demo", "It draws shapes.")
+    assert (rendered.weights, rendered.hint) == ("Tiny demo", HINT)
     assert picture.score is not None
     assert [embedding.sequence.shape[1] for embedding in carded._prompts.values()] == [20]
     (first, *_) = [e.preview for e in events if isinstance(e, Step) and e.preview]
