@@ -31,7 +31,10 @@ Acceleration = Literal["none", "regular", "high"]
 OutputFormat = Literal["jpeg", "png", "webp"]
 
 MAX_SEED: Final = 2**63 - 1
-"""Largest seed: what SQLite and JSON keep exactly; torch takes up to 2**64 - 1."""
+"""Largest seed of a picture: what SQLite and JSON keep exactly; torch takes up to 2**64 - 1."""
+
+_MAX_FIRST_SEED: Final = MAX_SEED - 3
+"""Largest seed of a request, whose fourth picture has the seed plus three."""
 
 
 # --- Sizes ------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class GenerationRequest(BaseModel):
     image_size: Annotated[ImageSize, BeforeValidator(_size)] = NAMED_SIZES["landscape_4_3"]
     num_inference_steps: int
     guidance_scale: float
-    seed: int | None = Field(None, ge=0, le=MAX_SEED)
+    seed: int | None = Field(None, ge=0, le=_MAX_FIRST_SEED)
     num_images: int = Field(1, ge=1, le=4)
     loras: tuple[LoraRef, ...] = ()
     acceleration: Acceleration
@@ -257,7 +260,7 @@ def _allowed(model: str, path: Sequence[str], kind: str, context: Mapping[str, A
                 return "use 0 to 4" if model == "flux-2" else "use -4 to 4"
             if path[-1] in {"width", "height"}:
                 return "use 1 to 14142 pixels"
-            return f"use 0 to {MAX_SEED}"
+            return f"use 0 to {_MAX_FIRST_SEED}"
         case "literal_error" | "one_of":
             expected = context["expected"]
             if isinstance(expected, tuple):

@@ -69,7 +69,7 @@ class LoraFolder:
                 folders.sort()
                 for name in sorted(names):
                     path = Path(root, name)
-                    if name.endswith(SUFFIX) and not name.startswith(".") and path.is_file():
+                    if _is_ours(path):
                         label = path.relative_to(folder).with_suffix("").as_posix()
                         found.setdefault(label, path)
                     if len(found) == _MOST_LISTED:
@@ -129,6 +129,12 @@ class LoraFolder:
             return _Version.of(files[label])
         except OSError:
             raise UnknownLora(name, [], len(files) - 1) from None
+
+
+def _is_ours(path: Path) -> bool:
+    named = path.name.endswith(SUFFIX) and not path.name.startswith(".")
+    # Unlike `Path.is_file`, this says no to a link into a locked folder, for the sake of the rest.
+    return named and os.path.isfile(path)  # noqa: PTH113
 
 
 def _unreadable(name: str, error: OSError) -> LoraUnavailable:

@@ -38,7 +38,6 @@ def sentence(stderr: str) -> str:
     assert "Traceback" not in stderr
     lines = stderr.strip().splitlines()
     assert len(lines) == 1, stderr
-    assert lines[0][0].isupper() or lines[0].startswith("-"), stderr
     assert lines[0].endswith((".", "?")), stderr
     assert "Errno" not in stderr
     return lines[0]
@@ -127,14 +126,16 @@ class CommandLine:
     def files(self) -> list[str]:
         """What lies in the folder, but for the data and the logs of services."""
         return sorted(
-            path.name for path in self.home.iterdir() if path.name != "data" and path.suffix != ".log"
+            path.name
+            for path in self.home.iterdir()
+            if path.name != "data" and path.suffix != ".log"
         )
 
     def spooled(self) -> list[str]:
         return sorted(path.name for path in self.data.glob("terminal/*"))
 
     def processes(self, part: str = "") -> list[psutil.Process]:
-        """Processes that a command of this folder has left running, with `part` in their command."""
+        """What commands of this folder have left running, with `part` in the command line."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -172,7 +173,7 @@ class Service:
     def url(self) -> str:
         """Where it answers; empty until it does."""
         assert self.process.poll() is None or "running at" in self.log, self.log
-        before, found, after = self.log.partition("Atelier is running at ")
+        _, found, after = self.log.partition("Atelier is running at ")
         return after.split()[0] if found and "\n" in after else ""
 
     def get(self, path: str) -> tuple[int, str]:

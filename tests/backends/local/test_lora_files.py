@@ -185,3 +185,25 @@ def test_strange_parts_that_are_zero_are_ignored(
     )
     parts = read_lora(lora.path, lora.name, names, torch.float32).parts
     assert len(parts["transformer"]) == len(reference) / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+@pytest.mark.parametrize("alpha", [4.0, 1.0])
+def test_factors_of_any_precision_are_read_in_that_of_the_model(
+    dtype: torch.dtype,
+    alpha: float,
+    names: LayerNames,
+    reference: Tensors,
+    write: Callable[..., LoraFile],
+) -> None:
+    stored = {name: tensor.to(dtype) for name, tensor in reference.items()}
+    alphas = {
+        name.replace("lora_A.weight", "alpha"): torch.tensor(alpha)
+        for name in reference
+        if "lora_A" in name
+    }
+    lora = write(stored | alphas)
+    parts = read_lora(lora.path, lora.name, names, torch.float32).parts
+    for layer, factors in parts["transformer"].items():
+        assert torch.equal(factors.down, stored[f"{layer}.lora_A.weight"].float())
+        assert torch.equal(factors.up, stored[f"{layer}.lora_B.weight"].float() * alpha / 4)

@@ -20,6 +20,8 @@ from backends.local.demo.stages.parallel import follow, refresh, share_gradients
 
 NULL_SHARE = 0.08
 OBJECT_WEIGHT = 2.0
+BARE_SHARE = 0.14
+"""Extra rows whose caption leaves shape or colour open, "a cat" say: hard, and rare by themselves."""
 ADAM_NAMES = ("x_embedder", "context_embedder", "time_text_embed", "proj_out")
 
 
@@ -83,6 +85,7 @@ class Loader:
         self._material, self._model, self._size = material, model, size
         self._frames = torch.Generator().manual_seed(seed)  # the same on every rank: equal work
         self._rows = torch.Generator().manual_seed(seed * 1000 + rank)
+        self._bare = {frame: _bare(pool["dice"]) for frame, pool in material.items()}
         self._tables: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def next(self, null_share: float = NULL_SHARE) -> Batch:
@@ -92,6 +95,12 @@ class Loader:
         pool, rng, size = self._material[frame], self._rows, self._size
         rows = torch.randint(len(pool["latents"]), (size,), generator=rng)
         which = torch.randint(CAPTIONS, (size,), generator=rng)
+        bare = self._bare[frame]
+        if len(bare):
+            few = round(BARE_SHARE * size)
+            chosen = bare[torch.randint(len(bare), (few,), generator=rng)]
+            place = torch.randperm(size, generator=rng)[:few]
+            rows[place], which[place] = chosen[:, 0], chosen[:, 1]
         clean = pool["latents"][rows].float()
         noise = torch.randn(clean.shape, generator=rng)
         null = torch.rand(size, generator=rng) < null_share
@@ -115,6 +124,11 @@ class Loader:
             pooled=pool["pooled"][rows, which].float() * keep[:, None],
             rotary=table,
         )
+
+
+def _bare(dice: Tensor) -> Tensor:
+    """(row, caption) pairs whose shape or colour is left to the dice."""
+    return (~dice[:, :, 3:5].isnan()).any(-1).nonzero()
 
 
 def train(folder: Path, seed: int, steps: int, workers: int, decay: float, fresh: bool) -> None:

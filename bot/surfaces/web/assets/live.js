@@ -1,11 +1,15 @@
 // This tab's end of the event stream: through the shared worker, or by itself where there is none.
 
-import { Stream } from "/assets/stream.js";
+import { Stream, seat } from "/assets/stream.js";
 
 /** Hand batches to `receive`: the connection's `state`, `hello` (the newest jobs, or null), changed
  * `jobs`, and the ids of those that are `gone`. Returns `forget(id)`, which tells the other tabs. */
 export function live(receive) {
-  const say = "SharedWorker" in globalThis ? shared(receive) : alone(receive);
+  let say = "SharedWorker" in globalThis ? shared(receive, standIn) : alone(receive);
+  function standIn() {
+    say = alone(receive);
+    say("join");
+  }
   say("join");
   addEventListener("online", () => say("wake"));
   addEventListener("pagehide", () => say("leave"));
@@ -13,8 +17,10 @@ export function live(receive) {
   return (id) => say("gone", id);
 }
 
-function shared(receive) {
-  const { port } = new SharedWorker("/assets/worker.js", { type: "module", name: "atelier" });
+function shared(receive, broken) {
+  const worker = new SharedWorker("/assets/worker.js", { type: "module", name: "atelier" });
+  worker.addEventListener("error", broken, { once: true });
+  const { port } = worker;
   port.addEventListener("message", ({ data }) => {
     receive(data);
     port.postMessage(["next"]);
@@ -24,19 +30,9 @@ function shared(receive) {
 }
 
 function alone(receive) {
-  const stream = new Stream();
-  let feed = null;
-  const heard = {
-    join: () => (feed ??= stream.add((batch) => {
-      receive(batch);
-      queueMicrotask(() => feed?.next());
-    })),
-    wake: () => stream.open(),
-    gone: (id) => stream.forget(id),
-    leave: () => {
-      if (feed) stream.remove(feed);
-      feed = null;
-    },
-  };
-  return (verb, argument) => heard[verb]?.(argument);
+  const say = seat(new Stream(), (batch) => {
+    receive(batch);
+    queueMicrotask(() => say("next"));
+  });
+  return say;
 }

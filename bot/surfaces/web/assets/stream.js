@@ -148,3 +148,19 @@ export class Stream {
     for (const feed of this.#feeds) feed.state(state);
   }
 }
+
+/** A tab's place at the stream: what it may say, as a function of a verb and its argument. */
+export function seat(stream, post) {
+  let feed = null;
+  const heard = {
+    join: () => (feed ??= stream.add(post)),
+    next: () => feed?.next(),
+    wake: () => stream.open(),
+    gone: (id) => stream.forget(id),
+    leave: () => {
+      if (feed) stream.remove(feed);
+      feed = null;
+    },
+  };
+  return (verb, argument) => heard[verb]?.(argument);
+}

@@ -1,21 +1,11 @@
 // One connection for all tabs; each tab has a port. See stream.js.
 
-import { Stream } from "/assets/stream.js";
+import { Stream, seat } from "/assets/stream.js";
 
 const stream = new Stream();
 
 addEventListener("connect", ({ ports: [port] }) => {
-  let feed = null;
-  const heard = {
-    join: () => (feed ??= stream.add((batch) => port.postMessage(batch))),
-    next: () => feed?.next(),
-    wake: () => stream.open(),
-    gone: (id) => stream.forget(id),
-    leave: () => {
-      if (feed) stream.remove(feed);
-      feed = null;
-    },
-  };
-  port.addEventListener("message", ({ data: [verb, argument] }) => heard[verb]?.(argument));
+  const hear = seat(stream, (batch) => port.postMessage(batch));
+  port.addEventListener("message", ({ data: [verb, argument] }) => hear(verb, argument));
   port.start();
 });
