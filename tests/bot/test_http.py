@@ -77,13 +77,7 @@ async def test_metrics_are_in_prometheus_format(client: httpx.AsyncClient) -> No
     assert 'atelier_jobs_total{outcome="done"} 1.0' in answer.text
 
 
-async def test_the_first_page_says_how_to_draw(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/")
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    assert "atelier imagine" in answer.text
-
-
-@pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/nowhere"])
 async def test_every_answer_carries_the_security_headers(
     path: str, client: httpx.AsyncClient
 ) -> None:

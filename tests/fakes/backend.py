@@ -2,14 +2,15 @@
 
 The prompt is a list of words: `steps=N` and `pause=SECONDS` set the pace, `fail` fails for good,
 `flaky=N` fails N times and then draws (it counts in a folder, so processes share the count),
-`hang` never ends, `die` kills the process that asked.
+`hang` never ends, `die` kills the process that asked, and with `slow=SECONDS` a paid request
+takes so long before and after the moment at which it has to be paid.
 """
 
 import asyncio
 import io
 import os
 import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -46,13 +47,17 @@ class StubBackend:
     """Local as a rule; with `paid=True` it behaves like a remote queue that charges a submit.
 
     The remote service lives in `folder`, as real ones live outside of the process: `paid-ID` is a
-    request that was submitted.
+    request that was submitted, `cancelled-ID` one that was called off.
     """
 
-    def __init__(self, folder: Path, *, slots: int = 2, paid: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "stub", slots: int = 2, paid: bool = False
+    ) -> None:
         self.folder = folder
         self.paid = paid
-        self.cancelled: list[str] = []
+        self.point: Callable[[str], None] = lambda name: None
+        """Called with the name of every place where a test may kill the process."""
+        self._name = name
         self.drawing = 0
         self.most_at_once = 0
         self._slots = slots
@@ -60,7 +65,7 @@ class StubBackend:
 
     @property
     def name(self) -> str:
-        return "stub"
+        return self._name
 
     @property
     def capabilities(self) -> Capabilities:
@@ -79,12 +84,19 @@ class StubBackend:
         """Nothing to let go of."""
 
     async def cancel(self, remote: Mapping[str, str]) -> None:
-        self.cancelled.append(remote["id"])
+        self.point("cancel")
+        (self.folder / f"cancelled-{remote['id']}").touch()
+        self.point("cancelled")
 
     @property
     def submits(self) -> int:
         """How often somebody paid."""
         return len(list(self.folder.glob("paid-*")))
+
+    @property
+    def cancelled(self) -> list[str]:
+        """The requests that were called off."""
+        return sorted(path.name.partition("-")[2] for path in self.folder.glob("cancelled-*"))
 
     async def run(
         self,
@@ -97,10 +109,12 @@ class StubBackend:
         pause = float(words.get("pause", 0))
         if self.paid and remote is None:
             yield Submitting()
-            self._point("submit")
+            self.point("submit")
+            await asyncio.sleep(float(words.get("slow", 0)))
             number = self.submits
             (self.folder / f"paid-{request.seed}-{number}").touch()
-            self._point("paid")
+            await asyncio.sleep(float(words.get("slow", 0)))
+            self.point("paid")
             remote = {"id": f"{request.seed}-{number}"}
             yield Submitted(remote)
         yield Preparing("loading", 0.5)
@@ -124,11 +138,12 @@ class StubBackend:
             for index in range(1, total + 1):
                 await asyncio.sleep(pause)
                 yield Step(index, total)
+                self.point("step")
                 if "die" in words and index == total // 2:
                     os.kill(os.getpid(), signal.SIGKILL)
         finally:
             self.drawing -= 1
-        self._point("rendered")
+        self.point("rendered")
         verdict = Verdict.FLAGGED if "flagged" in words else Verdict.CLEAR
         yield Rendered(
             tuple(picture(seed, verdict) for seed in request.seeds),
@@ -136,6 +151,3 @@ class StubBackend:
             "stub",
             {"draw": 0.1},
         )
-
-    def _point(self, name: str) -> None:
-        """A place where tests may kill the process."""

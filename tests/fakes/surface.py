@@ -2,10 +2,14 @@
 
 `messages/ID.json` is what people see; `calls.log` is every call. Finishing a job twice with the
 same end changes nothing that people see, as the port demands.
+
+A prompt may ask for trouble: with the word `gone` the message is gone when the job ends, with
+`away=N` the first N calls to finish it fail.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,8 @@ class RecordingSurface:
         self.states: list[tuple[str, Progress]] = []
         self.gone: set[str] = set()
         self.trouble: list[Exception] = []
+        self.point: Callable[[str], None] = lambda name: None
+        """Called with the name of every place where a test may kill the process."""
         self._name = name
         (folder / "messages").mkdir(parents=True, exist_ok=True)
 
@@ -43,6 +49,7 @@ class RecordingSurface:
         path = self._path(job.id)
         if not path.exists():
             self._write(path, {"state": "started", "endings": 0})
+        self.point("started")
         return {"message": path.name}
 
     async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | None:
@@ -51,8 +58,11 @@ class RecordingSurface:
 
     async def finish(self, job: Job, receipt: Receipt, outcome: Outcome) -> None:
         self._log("finish", job)
-        if job.id in self.gone:
+        words = dict(word.partition("=")[::2] for word in job.request.prompt.split())
+        if job.id in self.gone or "gone" in words:
             raise SurfaceGone(job.id)
+        if "away" in words and self.calls("finish", job.id) <= int(words["away"]):
+            raise OSError("away")
         if self.trouble:
             raise self.trouble.pop()
         path = self._path(job.id)
@@ -60,7 +70,7 @@ class RecordingSurface:
         shown = _shown(outcome)
         if message["state"] != shown:
             self._write(path, {"state": shown, "endings": message["endings"] + 1})
-        self._point("finished")
+        self.point("finished")
 
     def message(self, job_id: str) -> Any:
         """What people see of a job: its state and how often they saw it end."""
@@ -68,7 +78,7 @@ class RecordingSurface:
 
     def calls(self, what: str, job_id: str | None = None) -> int:
         log = self.folder / "calls.log"
-        lines = log.read_text().split("\n") if log.exists() else []
+        lines = log.read_text().splitlines() if log.exists() else []
         return sum(line.startswith(f"{what} {job_id or ''}") for line in lines)
 
     def _path(self, job_id: str) -> Path:
@@ -83,9 +93,6 @@ class RecordingSurface:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(message))
         part.replace(path)
-
-    def _point(self, name: str) -> None:
-        """A place where tests may kill the process."""
 
 
 def _shown(outcome: Outcome) -> Any:

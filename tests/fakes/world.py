@@ -1,4 +1,6 @@
-"""A whole bot in a folder: real stores and supervisor, a stub backend, a recording surface."""
+"""A whole bot in a folder: real stores and supervisor, a recording surface, and two stub backends:
+`stub`, as the test wants it, and `service`, which has to be paid.
+"""
 
 import asyncio
 import uuid
@@ -32,15 +34,22 @@ class DefaultRules:
 
 
 def draft(
-    prompt: str = "steps=2", *, seed: int = 1, requester: str = "ann", job_id: str | None = None
+    prompt: str = "steps=2",
+    *,
+    seed: int = 1,
+    images: int = 1,
+    requester: str = "ann",
+    job_id: str | None = None,
+    backend: str = "stub",
 ) -> JobDraft:
+    fields = {"prompt": prompt, "seed": seed, "num_images": images, "output_format": "png"}
     return JobDraft(
         id=job_id or str(uuid.uuid4()),
         surface="test",
         requester=requester,
         place=Place(community="home"),
-        request=parse_request({"prompt": prompt, "seed": seed, "output_format": "png"}),
-        backend="stub",
+        request=parse_request(fields),
+        backend=backend,
     )
 
 
@@ -50,6 +59,7 @@ class World:
     store: JobStore
     pictures: PictureStore
     backend: StubBackend
+    service: StubBackend
     surface: RecordingSurface
     rules: DefaultRules
     supervisor: Supervisor
@@ -89,12 +99,13 @@ async def world(
     store = JobStore(database)
     pictures = await PictureStore.in_folder(folder / "pictures")
     backend = StubBackend(folder / "stub", slots=slots, paid=paid)
+    service = StubBackend(folder / "service", name="service", slots=slots, paid=True)
     surface = RecordingSurface(folder / "surface")
     rules = DefaultRules()
     supervisor = Supervisor(
         store=store,
         pictures=pictures,
-        backends={"stub": backend},
+        backends={"stub": backend, "service": service},
         surfaces={"test": surface},
         loras=NoLoras(),
         rules=rules,
@@ -103,7 +114,7 @@ async def world(
     if start:
         await supervisor.start()
     try:
-        yield World(database, store, pictures, backend, surface, rules, supervisor)
+        yield World(database, store, pictures, backend, service, surface, rules, supervisor)
     finally:
         await supervisor.drain(grace=0.0)
         await database.close()

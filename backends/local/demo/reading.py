@@ -23,6 +23,8 @@ from backends.local.demo.vocabulary import COLOURS, PLACES, SHAPES
 
 GOOD_OVERLAP: Final = 0.85
 """Intersection over union, of soft masks, from which on a shape counts as drawn."""
+GOOD_LINES: Final = 0.6
+"""The same for the outline style: thin lines lose much by a quarter of a pixel."""
 
 # Half of each shape's larger side, relative to its radius: where the search for a fit starts.
 _EXTENT: Final = {
@@ -48,6 +50,7 @@ class Reading:
     y: float
     radius: float
     overlap: float
+    needed: float
 
     def place(self, frame: tuple[int, int]) -> str:
         """The named place whose centre is nearest."""
@@ -60,7 +63,7 @@ class Reading:
 
     def shows(self, shape: str) -> bool:
         """Whether this is ``shape``, drawn well."""
-        return self.shape == shape and self.overlap >= GOOD_OVERLAP
+        return self.shape == shape and self.overlap >= self.needed
 
 
 def read(picture: Image, style: str = "plain") -> Reading | None:
@@ -104,7 +107,8 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
         for shape in SHAPES
     ]
     overlap, scene = max(fits, key=lambda fit: fit[0])
-    return Reading(scene.shape, colour, background, scene.x, scene.y, scene.radius, overlap)
+    needed = GOOD_LINES if style == "outline" else GOOD_OVERLAP
+    return Reading(scene.shape, colour, background, scene.x, scene.y, scene.radius, overlap, needed)
 
 
 def _background(border: Image, style: str) -> str:

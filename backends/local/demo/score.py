@@ -56,11 +56,10 @@ class Tally:
 
 
 class Painter:
-    """The model folder behind one call per picture."""
+    """A pipeline with fixed steps and guidance behind one call per picture."""
 
-    def __init__(self, folder: Path, steps: int, guidance: float) -> None:
-        self.pipeline = FluxPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-        self.pipeline.set_progress_bar_config(disable=True)
+    def __init__(self, pipeline: FluxPipeline, steps: int, guidance: float) -> None:
+        self.pipeline = pipeline
         self._steps, self._guidance = steps, guidance
 
     def __call__(self, prompt: str, seed: int, frame: tuple[int, int]) -> Image:
@@ -77,6 +76,13 @@ class Painter:
         )
         picture: Image = result.images[0].astype(np.float32)
         return picture
+
+
+def load(folder: Path) -> FluxPipeline:
+    """The model folder in float32, silent."""
+    pipeline = FluxPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def render(words: Words, seed: int, frame: tuple[int, int], style: str = "plain") -> Image:
@@ -137,7 +143,7 @@ def main(
     safety: Annotated[bool, typer.Option(help="Also measure the safety checker.")] = False,
 ) -> None:
     """Scores the model on the held-out prompts."""
-    painter = Painter(model, steps, guidance)
+    painter = Painter(load(model), steps, guidance)
     prompts = list(enumerate(held_out()))
     halves = {"full prompts": prompts[:FULL:every], "open prompts": prompts[FULL::every]}
     shapes: list[tuple[Tally, Tally]] = []

@@ -56,9 +56,9 @@ class LeanAttention:
 
 
 def _turned(rows: Tensor, gains: list[tuple[Tensor, int]], table: tuple[Tensor, Tensor]) -> Tensor:
-    """Normalised and rotated: batch x tokens x heads x width to (batch * heads) x tokens x width."""
+    """Normalised and rotated; heads move to the front: (batch * heads) x tokens x width."""
     gain = torch.cat([weight.detach().float().expand(count, -1) for weight, count in gains])
-    swapped = gain.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    swapped = gain.view(*gain.shape[:-1], -1, 2).flip(-1).flatten(-2)
     straight = (gain * table[0]).to(rows.dtype)[None, :, None]
     across = (swapped * table[1]).to(rows.dtype)[None, :, None]
     turned: Tensor = _NormRotate.apply(rows, straight, across)  # type: ignore[no-untyped-call]

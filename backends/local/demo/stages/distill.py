@@ -21,8 +21,8 @@ from backends.local.demo.stages.parallel import follow, refresh, share_gradients
 
 STRONGEST = 8.0
 """The guidance scale from which on a higher one changes nothing more."""
-SLOPE = 0.4
-"""How much of the textbook guidance a unit of the scale buys: 3.5 stands for 1 + 2.5 x 0.4 = 2."""
+SLOPE = 0.5
+"""How much textbook guidance a unit of the scale buys: 3.5 stands for 1 + 2.5 x 0.5 = 2.25."""
 
 
 def train(folder: Path, seed: int, steps: int, workers: int) -> None:

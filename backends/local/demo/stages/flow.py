@@ -21,7 +21,7 @@ from backends.local.demo.stages.parallel import follow, refresh, share_gradients
 NULL_SHARE = 0.08
 OBJECT_WEIGHT = 2.0
 BARE_SHARE = 0.14
-"""Extra rows whose caption leaves shape or colour open, "a cat" say: hard, and rare by themselves."""
+"""Extra rows whose caption leaves shape or colour open: hard, and rare by themselves."""
 ADAM_NAMES = ("x_embedder", "context_embedder", "time_text_embed", "proj_out")
 
 

@@ -30,12 +30,14 @@ export class Composer {
     field.addEventListener("input", () => this.#typed());
     field.addEventListener("keydown", (event) => event.isComposing || this.#key(event));
     field.addEventListener("click", () => this.#suggest());
-    field.addEventListener("blur", () => this.#close());
+    field.addEventListener("blur", (event) => event.relatedTarget === this.#list || this.#close());
     byId("dock").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
     });
     byId("options").addEventListener("click", () => this.#offer());
+    // It scrolls, so it can be focused; but its keys are the field's.
+    this.#list.addEventListener("focus", () => field.focus());
     // A click on a suggestion would take the focus, and with it the list, away.
     this.#list.addEventListener("pointerdown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {

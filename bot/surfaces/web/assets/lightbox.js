@@ -64,7 +64,7 @@ export class Lightbox {
     download.href = picture.download;
     download.hidden = print.veiled;
     byId("lightbox-place").textContent = `${this.#at + 1} of ${this.#prints.length}`;
-    const exact = { ...card.job, settings: { ...card.job.settings, seed: picture.seed, size: `${picture.width}x${picture.height}` } };
+    const exact = { ...card.job, pictures: [picture], settings: { ...card.job.settings, seed: picture.seed } };
     byId("lightbox-caption").replaceChildren(
       el("span", { class: "prompt", text: card.job.prompt }),
       el("span", { class: "line" }, ...settings(exact).map((phrase) => el("span", { text: phrase }))),

@@ -26,12 +26,12 @@ export function moment(epoch) {
 }
 
 /** What a job's settings are, one phrase each. */
-export function settings({ settings: given, model, seconds: took }) {
+export function settings({ settings: given, model, seconds: took, pictures: [picture] }) {
   const phrases = [
-    given.size.replace("x", " × "),
+    picture ? `${picture.width} × ${picture.height}` : given.size.replace("x", " × "),
     `${given.steps} ${given.steps === 1 ? "step" : "steps"}`,
     `guidance ${number(given.guidance)}`,
-    `seed ${given.seed}`,
+    ...(given.seed === null ? [] : [`seed ${given.seed}`]),
     ...given.loras.map((lora) => `${lora.name} ${number(lora.scale)}`),
     model,
   ];

@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from backends.local.demo import score
 from backends.local.demo.reading import read
 from backends.local.demo.scenes import NATIVE_SIZES, STYLES, Image, Scene, draw
-from backends.local.demo.score import FLAGGED_ABOVE, Painter
+from backends.local.demo.score import FLAGGED_ABOVE, Painter, load
 
 HERE = Path(score.__file__).parent
 MODEL, LORAS, SAFETY = HERE / "model", HERE / "loras", HERE / "safety"
@@ -24,7 +24,7 @@ PROMPT = "a large red circle on a blue background"
 @pytest.fixture(scope="module")
 def painter() -> Painter:
     torch.set_num_threads(1)
-    return Painter(MODEL, steps=8, guidance=3.5)
+    return Painter(load(MODEL), steps=8, guidance=3.5)
 
 
 def test_everything_together_is_at_most_15_megabytes() -> None:
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_picture(painter: Painter) -> None:
 
 
 def test_the_guidance_scale_matters(painter: Painter) -> None:
-    low, high = Painter(MODEL, 8, 1.0), Painter(MODEL, 8, 8.0)
+    low, high = Painter(painter.pipeline, 8, 1.0), Painter(painter.pipeline, 8, 8.0)
     change = np.abs(low(PROMPT, 3, (128, 128)) - high(PROMPT, 3, (128, 128))).mean()
     assert change > 0.004
 

@@ -1,0 +1,252 @@
+"""`atelier run` as whoever keeps it running sees it: stops, crashes, other processes, bad disks."""
+
+import resource
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot import recipe
+from bot.jobs.job import JobState
+from tests.fakes.command_line import PATIENCE_S, CommandLine, Service, sentence, until
+
+PROMPT = "a small yellow star at the top on a black background"
+QUICK = ("--steps", "2", "--size", "128x128")
+
+Served = tuple[CommandLine, Service]
+
+
+def seed_of(path: Path) -> int:
+    found = recipe.read(path.read_bytes())
+    assert isinstance(found, recipe.Recipe)
+    return found.seed
+
+
+def run(atelier: CommandLine) -> subprocess.CompletedProcess[str]:
+    return atelier("run")
+
+
+def imagine(atelier: CommandLine) -> subprocess.CompletedProcess[str]:
+    return atelier("imagine", PROMPT, "-o", "out.png", *QUICK)
+
+
+both = pytest.mark.parametrize("command", [run, imagine])
+Command = Callable[[CommandLine], subprocess.CompletedProcess[str]]
+
+
+# --- Serving -----------------------------------------------------------------------------------
+
+
+def test_a_service_tells_how_it_is(served: Served) -> None:
+    atelier, service = served
+    until(service.ready, "the service to be ready")
+    done = atelier("imagine", PROMPT, "-o", "served.png", "--seed", "11", *QUICK)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert seed_of(atelier.home / "served.png") == 11
+    assert service.get("/healthz") == (200, '{"status":"ok"}')
+    status, metrics = service.get("/metrics")
+    assert status == 200
+    assert 'atelier_jobs_ended_total{backend="demo",state="rendered"} 1.0' in metrics
+    assert PROMPT not in metrics
+    assert PROMPT not in service.log
+    assert "Traceback" not in service.log
+
+
+def test_terminals_beside_a_service_start_no_model_of_their_own(served: Served) -> None:
+    atelier, _ = served
+    terminals = [
+        atelier.start("imagine", PROMPT, "-o", f"beside-{seed}.png", "--seed", str(seed), *QUICK)
+        for seed in range(3)
+    ]
+    most = 0
+    while any(terminal.poll() is None for terminal in terminals):
+        most = max(most, len(atelier.processes("backends.local.child")))
+    outputs = [terminal.communicate() for terminal in terminals]
+
+    assert [terminal.returncode for terminal in terminals] == [0, 0, 0], outputs
+    assert [seed_of(atelier.home / f"beside-{seed}.png") for seed in range(3)] == [0, 1, 2]
+    assert most == 1
+
+
+def test_a_crash_of_the_drawing_process_costs_a_moment_and_no_job(served: Served) -> None:
+    atelier, service = served
+    terminal = atelier.start("imagine", PROMPT, "-o", "crash.png", "--seed", "4", "--steps", "40")
+    until(atelier.drawing, "the first step")
+    atelier.child().kill()
+    _, err = terminal.communicate(timeout=PATIENCE_S)
+
+    assert (terminal.returncode, err) == (0, "")
+    assert seed_of(atelier.home / "crash.png") == 4
+    assert atelier.jobs()[-1]["failures"] == 1
+    assert "was killed" in service.log
+
+
+def test_a_second_service_in_the_same_folder_gives_way(served: Served) -> None:
+    atelier, _ = served
+    second = run(atelier)
+
+    assert second.returncode == 3
+    assert str(atelier.data) in sentence(second.stderr)
+
+
+# --- Stopping and dying ------------------------------------------------------------------------
+
+
+def test_a_killed_service_loses_no_job_and_a_restarted_one_drains(atelier: CommandLine) -> None:
+    with atelier.running() as service:
+        terminal = atelier.start("imagine", PROMPT, "-o", "a.png", "--seed", "1", "--steps", "40")
+        orphan = atelier.start("imagine", PROMPT, "-o", "b.png", "--seed", "2", *QUICK)
+        until(lambda: len(atelier.jobs()) == 2, "both jobs")
+        orphan.kill()
+        orphan.wait()
+        until(atelier.drawing, "the first step")
+        service.process.kill()
+        service.process.wait()
+        assert terminal.poll() is None
+        # The terminal takes over: it draws its own job, and that of the terminal that is gone.
+        _, err = terminal.communicate(timeout=PATIENCE_S)
+    assert (terminal.returncode, err) == (0, "")
+    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2]
+    assert set(atelier.states()) == {JobState.DELIVERED}
+    assert atelier.processes() == []
+
+    with atelier.running() as service:
+        finished = atelier.start(
+            "imagine", PROMPT, "-o", "c.png", "--seed", "3", "--steps", "40", "--size", "128x128"
+        )
+        until(atelier.drawing, "the first step")
+        waiting = atelier.start("imagine", PROMPT, "-o", "d.png", "--seed", "4", *QUICK)
+        until(lambda: len(atelier.jobs()) == 4, "the job that waits")
+        waiting.kill()
+        waiting.wait()
+        assert service.stop() == 0
+        assert atelier.states()[2:] == [JobState.DELIVERED, JobState.QUEUED]
+    assert finished.wait(PATIENCE_S) == 0
+    assert "Traceback" not in service.log
+
+    with atelier.running() as service:
+        until(lambda: atelier.states()[-1] is JobState.DELIVERED, "the job that waited")
+        assert service.stop(signal.SIGINT) == 0
+    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2, 3, 4]
+    assert atelier.processes() == []
+
+
+def test_a_service_that_waits_for_the_folder_can_be_stopped(served: Served) -> None:
+    atelier, _ = served
+    second = atelier.start("run")
+    until(lambda: atelier.processes() and len(atelier.processes("atelier run")) == 2, "it to start")
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(3)
+    second.send_signal(signal.SIGINT)
+
+    assert second.wait(5) == 130
+    assert "Traceback" not in second.communicate()[1]
+
+
+# --- A machine that is not as it should be -----------------------------------------------------
+
+
+def test_a_busy_port_is_named(atelier: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        atelier.env["ATELIER_PORT"] = str(port)
+        failed = run(atelier)
+
+    assert failed.returncode == 3
+    assert f"Port {port} on 127.0.0.1 is already in use" in sentence(failed.stderr)
+    assert atelier.processes() == []
+
+
+@both
+def test_a_data_folder_that_cannot_be_made_is_named(atelier: CommandLine, command: Command) -> None:
+    (atelier.home / "file").write_text("no folder")
+    atelier.env["ATELIER_DATA_DIR"] = str(atelier.home / "file" / "data")
+    failed = command(atelier)
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    told = sentence(failed.stderr)
+    assert str(atelier.home / "file" / "data") in told
+    assert "ATELIER_DATA_DIR" in told
+    assert atelier.files() == ["file"]
+    assert atelier.processes() == []
+
+
+@both
+def test_a_read_only_data_folder_is_named(atelier: CommandLine, command: Command) -> None:
+    atelier.data.mkdir(mode=0o555)
+    if (probe := atelier.data / "probe").parent.exists():
+        try:
+            probe.touch()
+        except OSError:
+            pass
+        else:
+            probe.unlink()
+            pytest.skip("this user may write everywhere")
+    failed = command(atelier)
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert str(atelier.data) in sentence(failed.stderr)
+
+
+@both
+def test_pictures_that_have_no_place_are_told_of_at_the_start(
+    atelier: CommandLine, command: Command
+) -> None:
+    (atelier.home / "file").write_text("no folder")
+    atelier.env["ATELIER_STORAGE_URL"] = str(atelier.home / "file")
+    failed = command(atelier)
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "ATELIER_STORAGE_URL" in sentence(failed.stderr)
+    assert atelier.processes() == []
+
+
+@both
+def test_a_damaged_database_is_left_alone_and_named(atelier: CommandLine, command: Command) -> None:
+    atelier.data.mkdir()
+    damaged = b"SQLite format 3\x00" + b"\xff" * 4096
+    (atelier.data / "jobs.db").write_bytes(damaged)
+    failed = command(atelier)
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "jobs.db is damaged" in sentence(failed.stderr)
+    assert (atelier.data / "jobs.db").read_bytes() == damaged
+    assert atelier.files() == []
+    assert atelier.processes() == []
+
+
+@both
+def test_a_newer_database_is_refused(atelier: CommandLine, command: Command) -> None:
+    atelier.data.mkdir()
+    with sqlite3.connect(atelier.data / "jobs.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    failed = command(atelier)
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "newer Atelier" in sentence(failed.stderr)
+    assert atelier.processes() == []
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_full_disk_is_told_at_once_when_nothing_can_be_noted(
+    atelier: CommandLine, room: int
+) -> None:
+    failed = atelier(
+        "imagine",
+        PROMPT,
+        "-o",
+        "out.png",
+        *QUICK,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "jobs.db" in sentence(failed.stderr)
+    assert atelier.files() == []
+    assert atelier.jobs() == []
+    assert atelier.processes() == []
