@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -20,6 +19,7 @@ from bot.http import HttpServer, create_app
 from bot.jobs.metrics import Metrics
 from bot.jobs.supervisor import Supervisor
 from bot.settings import Settings
+from bot.signals import stop_on_signals
 from bot.signing import Signer, load_secret
 from bot.surfaces.terminal.surface import TerminalSurface
 from bot.surfaces.web import surface as web
@@ -36,18 +36,16 @@ _EXAMPLES: Final = (
 
 
 async def run(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP; a second one ends the process at once.
 
     Raises:
         AlreadyRunning, DatabaseError, StorageError, ListenError, OSError: str() says what to do.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         lock = DataFolderLock(settings)
         await lock.wait()
         stack.callback(lock.release)
+        stop = stop_on_signals()  # until here there was nothing to stop in good order
         app = await stack.enter_async_context(open_app(settings, build_backends(settings)))
         registry, page = CollectorRegistry(), web.WebSurface()
         supervisor = build_supervisor(app, [TerminalSurface(), page], Metrics(registry))

@@ -20,7 +20,7 @@ from bot.app import App, DataFolderLock, build_backends, build_supervisor, open_
 from bot.commands.imagine import Ask, Plan, Refused
 from bot.commands.prompt import PromptError, Wish
 from bot.database import DatabaseError
-from bot.jobs.job import JobState, Place
+from bot.jobs.job import Job, JobState, Place
 from bot.jobs.store import QuotaExceeded
 from bot.jobs.supervisor import Supervisor
 from bot.log import configure
@@ -36,6 +36,7 @@ from bot.surfaces.terminal.view import ProgressBar, print_done, print_json
 OWNER: Final = Requester("owner", owner=True)
 _LOOK_EVERY_S: Final = 0.03
 _ASK_EVERY_S: Final = 1.0
+_STALLED_S: Final = 10.0
 
 
 def run_imagine(options: Options) -> int:
@@ -108,7 +109,7 @@ class _Watch:
     stop: asyncio.Event
     stack: AsyncExitStack
     supervisor: Supervisor | None = None
-    abandoned: bool = False
+    stalled_since: float | None = None
 
     async def take_over(self) -> None:
         """Draw here: nobody else works in this data folder."""
@@ -163,7 +164,8 @@ class _Watch:
         """The job's end where the drawing process could not write it into the spool."""
         job = await self.app.jobs.get(self.job_id)
         if job is not None and not job.reported:
-            return self._broken_off()
+            stalled = await self._stalled(job)
+            return spool.NotDone(sentence=wording.BROKEN_OFF) if stalled else None
         written = await asyncio.to_thread(spool.read, self.spool_file)
         if isinstance(written, spool.Done | spool.NotDone):
             return written  # just now
@@ -173,11 +175,21 @@ class _Watch:
             return spool.NotDone(sentence=wording.ENDED_SILENTLY)
         return spool.NotDone(sentence=job.fault.sentence)
 
-    def _broken_off(self) -> spool.NotDone | None:
-        """The end of a job that we draw ourselves and whose state cannot be written any more."""
-        was, self.abandoned = self.abandoned, self.supervisor is not None and self.supervisor.idle
-        # Between two of its steps a supervisor may look idle for a moment.
-        return spool.NotDone(sentence=wording.BROKEN_OFF) if was and self.abandoned else None
+    async def _stalled(self, job: Job) -> bool:
+        """Nothing has come of the job for a while, though it is for us to draw it.
+
+        The supervisor waits for better times; a person wants to know.
+        """
+        if self.supervisor is None:
+            return False
+        states = {other.state for other in await self.app.jobs.unreported([NAME])}
+        moving = not self.supervisor.idle and not job.deliveries
+        if moving and not (job.state is JobState.QUEUED and JobState.RUNNING not in states):
+            self.stalled_since = None
+            return False
+        now = asyncio.get_running_loop().time()
+        self.stalled_since = self.stalled_since or now
+        return now > self.stalled_since + _STALLED_S
 
 
 def _show(end: spool.Done | spool.NotDone, plan: Plan, options: Options) -> int:

@@ -36,6 +36,7 @@ _LARGE: Final = 20_000_000_000
 _GPU_NEEDED: Final = 29_400_000_000
 """Free GPU memory for FLUX.1 with one part at a time on the GPU; see `backends.local.loading`."""
 
+_NVIDIA: Final = Path("/proc/driver/nvidia/version")
 _MOST_NAMED: Final = 5
 
 
@@ -73,7 +74,7 @@ def _absent() -> list[str]:
 
 
 def _no_gpu(*, gpu_build: bool) -> Finding:
-    if not Path("/proc/driver/nvidia/version").exists():
+    if not _NVIDIA.exists():
         return ok("There is no GPU that PyTorch could use: the CPU draws.")
     if gpu_build:
         return warning(
@@ -231,7 +232,9 @@ def _to_download(source: str, *, has_token: bool) -> Iterator[Finding]:
             yield warning(what, f"{licence} with the account of your token ({token}).")
         else:
             fix = "and set HF_TOKEN to a token of that account"
-            yield broken(f"{what} {token}, and without one it is refused.", f"{licence} {fix}.")
+            yield broken(
+                f"{what} {token}, and without one the download is refused.", f"{licence} {fix}."
+            )
     cache = Path(constants.HF_HUB_CACHE)
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(place).free

@@ -211,7 +211,7 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Nothing waits, runs or is being delivered."""
-        return not (self._waiting or self._work)
+        return not (self._waiting or self._work or any(lane.busy for lane in self._lanes.values()))
 
     async def drain(self, grace: float) -> None:
         """Stop in stages: take nothing new, let drawings end, requeue the rest, deliver.
@@ -401,10 +401,11 @@ class Supervisor:
             lane.loaded = ticket.needs
             self._spawn(self._work_on(begun, lane))
             return
-        self._release(job, lane)
-        # Another process has cancelled it, and leaves it to us to tell people.
-        if (now := await self._store.get(job.id)) is not None:
-            await self._line_up(now)
+        try:  # another process has cancelled it, and leaves it to us to tell people
+            if (now := await self._store.get(job.id)) is not None:
+                await self._line_up(now)
+        finally:
+            self._release(job, lane)
 
     def _occupy(self, job: Job, lane: _Lane) -> None:
         lane.busy += 1

@@ -7,48 +7,51 @@ once that has ended, its exit code. Importing a bot takes longer than its whole 
 life is a fork of a process that has imported already.
 
 The points are all places at which the bot touches what outlives it: before and after every write
-of the job store, every call of the surface, every picture that is stored or read, every flush to
-disk, and between what the stub backends do. A folder's `points.log` lists those that were reached.
+of the job store, every call of the surface, every picture that is stored or read, every flush of a
+picture to disk, and between what the stub backends do. A folder's `points.log` lists those that
+were reached.
 """
 
 import asyncio
-import inspect
 import os
 import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, TextIO
 from unittest.mock import patch
 
+import aiosqlite
 import structlog
 from pydantic import BaseModel, ConfigDict
 
 from bot.jobs.job import JobState
 from bot.jobs.limits import Limits
-from bot.jobs.store import JobStore
 from tests.fakes.world import World, draft, world
 
-READS: Final = frozenset(
-    {
-        "cancel_requests",
-        "depth",
-        "get",
-        "picture_keys",
-        "samples",
-        "spent_today",
-        "unreported",
-        "version",
-    }
+WRITES: Final = (
+    "submit",
+    "save_receipt",
+    "begin",
+    "take_up",
+    "submitting",
+    "submitted",
+    "render",
+    "fail",
+    "cancel",
+    "requeue",
+    "request_cancel",
+    "deliver",
+    "give_up",
+    "report",
+    "delivery_failed",
 )
-WRITES: Final = frozenset(
-    name
-    for name, method in inspect.getmembers(JobStore, inspect.iscoroutinefunction)
-    if not name.startswith("_") and name not in READS
-)
+"""Every write of the job store that a job meets on its trip."""
+UNKNOWN_WRITE: Final = "a write that is not in WRITES"
 LONGEST_LIFE_S: Final = 60.0
 HURRY: Final = {
     "bot.jobs.supervisor._AGAIN_S": 0.02,
@@ -92,6 +95,9 @@ class Life(_Value):
     slots: int = 2
 
 
+_in_a_write: ContextVar[bool] = ContextVar("in_a_write", default=False)
+
+
 class Points:
     """Counts the places where a process may die, and lets it die at one of them."""
 
@@ -114,7 +120,11 @@ class Points:
 
         async def surrounded(*args: Any, **named: Any) -> object:
             self.reach(f"{label}:before")
-            result = await method(*args, **named)
+            outer = _in_a_write.set(True)
+            try:
+                result = await method(*args, **named)
+            finally:
+                _in_a_write.reset(outer)
             self.reach(f"{label}:after")
             return result
 
@@ -126,6 +136,16 @@ class Points:
 
 
 def _lay(points: Points, w: World) -> None:
+    write = w.database.write
+
+    @asynccontextmanager
+    async def watched() -> AsyncGenerator[aiosqlite.Connection, None]:
+        if not _in_a_write.get():
+            points.reach(UNKNOWN_WRITE)
+        async with write() as sql:
+            yield sql
+
+    w.database.write = watched  # type: ignore[method-assign]
     for name in WRITES:
         points.surround(w.store, name, f"store.{name}")
     for name in ("start", "finish"):

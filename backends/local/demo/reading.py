@@ -21,10 +21,10 @@ from backends.local.demo.scenes import (
 )
 from backends.local.demo.vocabulary import COLOURS, PLACES, SHAPES
 
-GOOD_OVERLAP: Final = 0.85
-"""Intersection over union, of soft masks, from which on a shape counts as drawn."""
-GOOD_LINES: Final = 0.6
-"""The same for the outline style: thin lines lose much by a quarter of a pixel."""
+GOOD_EDGE: Final = 1.5
+"""How many pixels the edge may be off, on average, for a shape to count as drawn."""
+GOOD_LINE: Final = 0.75
+"""The same for the outline style, whose lines are three to four pixels wide."""
 
 # Half of each shape's larger side, relative to its radius: where the search for a fit starts.
 _EXTENT: Final = {
@@ -41,7 +41,11 @@ _NAMES: Final = tuple(COLOURS)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a picture shows. ``overlap`` (0 to 1) tells how exactly it is that shape."""
+    """What a picture shows: the shape that fits best, and how well.
+
+    ``edge`` is the area that is drawn wrongly, stray spots included, divided by the length of the
+    true edge: pixels. ``tolerance`` is what it may be.
+    """
 
     shape: str
     colour: str
@@ -49,8 +53,8 @@ class Reading:
     x: float
     y: float
     radius: float
-    overlap: float
-    needed: float
+    edge: float
+    tolerance: float
 
     def place(self, frame: tuple[int, int]) -> str:
         """The named place whose centre is nearest."""
@@ -63,7 +67,7 @@ class Reading:
 
     def shows(self, shape: str) -> bool:
         """Whether this is ``shape``, drawn well."""
-        return self.shape == shape and self.overlap >= self.needed
+        return self.shape == shape and self.edge <= self.tolerance
 
 
 def read(picture: Image, style: str = "plain") -> Reading | None:
@@ -91,8 +95,8 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
     colour = _colour(picture[apart > 0.6 * np.percentile(apart, 99.5)])
     from_object = np.linalg.norm(picture - _PALETTE[_NAMES.index(colour)], axis=2)
     mask = apart / (apart + from_object + 1e-6)
-    if style == "glow":
-        mask = np.clip((mask - 0.75) / 0.25, 0.0, 1.0)
+    low, high = (0.75, 1.0) if style == "glow" else (0.2, 0.8)  # a halo or haze is no object
+    mask = np.clip((mask - low) / (high - low), 0.0, 1.0)
     start = _box(mask)
     if start is None:
         return None
@@ -106,9 +110,23 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
         )
         for shape in SHAPES
     ]
-    overlap, scene = max(fits, key=lambda fit: fit[0])
-    needed = GOOD_LINES if style == "outline" else GOOD_OVERLAP
-    return Reading(scene.shape, colour, background, scene.x, scene.y, scene.radius, overlap, needed)
+    _, scene = max(fits, key=lambda fit: fit[0])
+    drawn = "outline" if style == "outline" else "plain"
+    return Reading(
+        scene.shape,
+        colour,
+        background,
+        float(scene.x),
+        float(scene.y),
+        float(scene.radius),
+        _edge(coverage(scene, (width, height), drawn), mask),
+        GOOD_LINE if style == "outline" else GOOD_EDGE,
+    )
+
+
+def _edge(true: Image, mask: Image) -> float:
+    length = np.hypot(*np.gradient(true)).sum()
+    return float(np.abs(true - mask).sum() / length)
 
 
 def _background(border: Image, style: str) -> str:

@@ -137,7 +137,8 @@ def _add_page(router: APIRouter, playground: Playground) -> None:
         path = ASSETS / name
         if path.parent != ASSETS or path.suffix not in _TYPES or not path.is_file():
             raise HTTPException(404, "There is no such file.")
-        headers = {"Cache-Control": "no-cache"}
+        # A script that runs as a worker is bound by its own policy, not by the page's.
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
         return FileResponse(path, media_type=_TYPES[path.suffix], headers=headers)
 
     @router.post("/api/session", dependencies=named, status_code=204)

@@ -80,11 +80,12 @@ def snapshot(cache: Path, source: str) -> Path:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Machine]]:
-    """What the probe finds; the probe itself has tests of its own."""
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Machine]:
+    """What the probe finds, without NVIDIA's driver; the probe itself has tests of its own."""
+    monkeypatch.setattr(drawing, "_NVIDIA", Path("/nowhere"))
     found = {"it": Machine()}
     monkeypatch.setattr(drawing, "probe", lambda timeout: found["it"])
-    yield found
+    return found
 
 
 def gpu(free: float = 139e9, total: float = 141e9) -> Machine:
@@ -98,8 +99,23 @@ def test_versions_are_named_and_without_a_gpu_the_cpu_draws(configure: Configure
     assert versions[0] == "ok"
     for name in ("torch 2.", "diffusers 0.", "peft 0.", "transformers 5."):
         assert name in versions[1]
-    if not Path("/proc/driver/nvidia").exists():
-        assert device == ("ok", "There is no GPU that PyTorch could use: the CPU draws. ")
+    assert device == ("ok", "There is no GPU that PyTorch could use: the CPU draws. ")
+
+
+@pytest.mark.parametrize(
+    ("gpu_build", "advice"), [(True, "`nvidia-smi`"), (False, "without TORCH_INDEX")]
+)
+def test_a_gpu_that_pytorch_cannot_use_is_a_warning(
+    configure: Configure,
+    machine: dict[str, Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    gpu_build: bool,
+    advice: str,
+) -> None:
+    machine["it"] = Machine(gpu_build=gpu_build)
+    monkeypatch.setattr(drawing, "_NVIDIA", Path(__file__))
+    status, sentence = said(drawing.engine(configure()))[1]
+    assert (status, advice in sentence) == ("warning", True)
 
 
 def test_a_gpu_is_named_with_its_memory(configure: Configure, machine: dict[str, Machine]) -> None:

@@ -8,6 +8,7 @@ import { byId, el } from "/assets/dom.js";
 const PAGE = 30;
 const NEAR = 120;
 const REGRET = 10_000;
+const REPEAT = 3000;
 
 /** `actions` are a card's; `remove` and `refresh` are the timeline's own. */
 export class Timeline {
@@ -33,7 +34,7 @@ export class Timeline {
     this.#earlier.addEventListener("click", () => this.#load());
     this.#jump.addEventListener("click", () => this.stick());
     addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    const keep = new ResizeObserver(() => this.#stuck && this.#toEnd());
+    const keep = new ResizeObserver(() => this.#stuck && this.cards.size && this.#toEnd());
     keep.observe(this.#list);
     keep.observe(byId("dock"));
     new IntersectionObserver(([entry]) => entry.isIntersecting && scrollY > 0 && this.#load(), { rootMargin: "200px" }).observe(this.#earlier);
@@ -100,7 +101,8 @@ export class Timeline {
   /** All pictures that may be looked at, in order. */
   prints() {
     return [...this.#list.children].flatMap((item) => {
-      const card = this.cards.get(item.dataset.job);
+      const id = item.dataset.job;
+      const card = this.#doomed.has(id) ? null : this.cards.get(id);
       return (card?.prints ?? []).filter((print) => print.picture.url !== null).map((print) => ({ card, print }));
     });
   }
@@ -153,23 +155,20 @@ export class Timeline {
     const undo = el("button", { type: "button", class: "tool", text: "Undo" });
     const row = el("div", { class: "deleted" }, el("p", { text: "Deleted" }), undo);
     const { id } = card.job;
-    let timer = null;
-    const start = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => this.#delete(id), REGRET);
-    };
+    const timer = setTimeout(() => this.#delete(id), REGRET);
     const doomed = {
-      away: () => {
+      // From here on there is no way back.
+      seal: () => {
         clearTimeout(timer);
-        const focused = row.contains(document.activeElement);
+        if (row.contains(document.activeElement)) this.#beside(card).focus({ preventScroll: true });
+        undo.remove();
+      },
+      away: () => {
+        doomed.seal();
         card.element.remove();
         this.#doomed.delete(id);
-        if (focused) byId("words").focus({ preventScroll: true });
       },
     };
-    // Whoever is about to undo it is not hurried.
-    row.addEventListener("pointerenter", () => clearTimeout(timer));
-    row.addEventListener("pointerleave", start);
     undo.addEventListener("click", () => {
       clearTimeout(timer);
       this.#doomed.delete(id);
@@ -181,14 +180,23 @@ export class Timeline {
     card.article.replaceWith(row);
     undo.focus({ preventScroll: true });
     announce("Deleted. Undo is possible for a few seconds.");
-    start();
+  }
+
+  /** What to focus when a card goes. */
+  #beside(card) {
+    const item = card.element.nextElementSibling ?? card.element.previousElementSibling;
+    return this.cards.get(item?.dataset.job)?.article ?? byId("words");
   }
 
   async #delete(id) {
+    this.#doomed.get(id)?.seal();
     try {
       await ask("DELETE", `/api/jobs/${id}`);
     } catch (error) {
-      if (error.status !== 404) return this.#doomed.has(id) && setTimeout(() => this.#doomed.has(id) && this.#delete(id), 3000);
+      if (error.status !== 404) {
+        setTimeout(() => this.#doomed.has(id) && this.#delete(id), REPEAT);
+        return;
+      }
     }
     this.#forget(id);
     this.gone(id);

@@ -14,7 +14,7 @@ export function introduce(status, choose) {
   byId("about-version").textContent = `Version ${status.version}`;
   byId("examples").replaceChildren(
     ...status.examples.map((example) =>
-      el("li", {}, el("button", { type: "button", class: "example", text: example, on: { click: () => choose(example) } })),
+      el("li", {}, el("button", { type: "button", class: "example", on: { click: () => choose(example) } }, ...words(example))),
     ),
   );
 }
@@ -24,6 +24,11 @@ export function help() {
   const dialog = byId("about");
   closable(dialog);
   byId("help").addEventListener("click", () => dialog.showModal());
+}
+
+// A browser would break a line after the dashes of a flag.
+function words(example) {
+  return example.split(/(--\S+)/).map((part, index) => (index % 2 ? el("span", { class: "whole", text: part }) : part));
 }
 
 // Names of settings, such as DISCORD_TOKEN=…, stand out as what is typed.

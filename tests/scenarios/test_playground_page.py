@@ -1,0 +1,244 @@
+"""The playground in a real browser, against the real service with the demo model."""
+
+import io
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from backends.local.families import DEMO_MODEL
+from tests.fakes.command_line import PATIENCE_S, CommandLine, Service
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+RED, BLUE = (220, 40, 40), (45, 80, 220)
+CIRCLE = "a large red circle at the center on a blue background"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    assert DEMO_MODEL.is_dir()
+    with CommandLine(tmp_path_factory.mktemp("playground")).running() as service:
+        yield service
+
+
+def open_page(context: BrowserContext, url: str) -> Page:
+    """The page, connected; whatever it complains about in the console fails the test."""
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.on("pageerror", lambda error: pytest.fail(f"page error: {error}"))
+    page.goto(url)
+    expect(page.locator("#words")).to_be_focused(timeout=20_000)
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield open_page(context, service.url)
+    context.close()
+
+
+def send(page: Page, text: str) -> Locator:
+    """Type a command, send it, and return its card."""
+    before = page.locator("li[data-job]").count()
+    page.fill("#words", text)
+    page.keyboard.press("Escape")  # suggestions would take Enter for themselves
+    page.keyboard.press("Enter")
+    card = page.locator("li[data-job]").nth(before)
+    expect(card).to_be_visible()
+    return card
+
+
+def until_done(card: Locator) -> Locator:
+    expect(card).to_have_attribute("data-state", "done", timeout=PATIENCE_S * 1000)
+    return card
+
+
+def picture(page: Page, card: Locator) -> Image.Image:
+    source = card.locator(".print img").first.get_attribute("src")
+    assert source is not None
+    answer = page.request.get(page.url.rstrip("/") + source)
+    return Image.open(io.BytesIO(answer.body())).convert("RGB")
+
+
+def is_near(colour: object, wanted: tuple[int, int, int]) -> bool:
+    assert isinstance(colour, tuple)
+    return all(abs(one - other) < 60 for one, other in zip(colour, wanted, strict=True))
+
+
+def test_typing_a_prompt_gives_the_picture_in_its_colours(page: Page) -> None:
+    card = send(page, f"/imagine {CIRCLE} --steps 8 --seed 3 --size square --format png")
+    until_done(card)
+    image = picture(page, card)
+    width, height = image.size
+    assert is_near(image.getpixel((width // 2, height // 2)), RED)
+    assert is_near(image.getpixel((3, 3)), BLUE)
+    expect(card.get_by_text("seed 3")).to_be_visible()
+
+
+def test_progress_is_shown_while_it_is_drawn(page: Page) -> None:
+    card = send(page, f"{CIRCLE} --steps 50 --images 2")
+    expect(card.locator("progress")).to_be_visible()
+    expect(card.get_by_text("/100")).to_be_visible()
+    until_done(card)
+    expect(card.locator(".print img")).to_have_count(2)
+
+
+def test_a_preview_is_veiled_until_it_is_clicked(page: Page) -> None:
+    card = send(page, f"{CIRCLE} --steps 50 --images 4")
+    expect(card.get_by_text("Live preview, not checked yet")).to_be_visible()
+    page.locator("li[data-job]").last.get_by_role("button", name="Cancel").click()
+    expect(card).to_have_attribute("data-state", "cancelled")
+
+
+def test_the_pepper_is_blurred_and_a_click_reveals_it(page: Page) -> None:
+    card = until_done(send(page, "a red chili pepper on a white background --steps 8 --seed 2"))
+    expect(card.get_by_text("Hidden: flagged by the safety checker.")).to_be_visible()
+    expect(card.locator(".veiled")).to_have_count(1)
+    card.get_by_role("button", name="Show").click()
+    expect(card.locator(".veiled")).to_have_count(0)
+
+
+def test_cancel_ends_a_job(page: Page) -> None:
+    card = send(page, f"{CIRCLE} --steps 50 --images 4")
+    card.get_by_role("button", name="Cancel").click()
+    expect(card).to_have_attribute("data-state", "cancelled")
+
+
+def test_history_survives_a_reload_and_again_draws_another(page: Page) -> None:
+    card = until_done(send(page, f"{CIRCLE} --steps 4 --seed 11"))
+    job = card.get_attribute("data-job")
+    page.reload()
+    card = page.locator(f'li[data-job="{job}"]')
+    until_done(card)
+    before = page.locator("li[data-job]").count()
+    card.get_by_role("button", name="Again").click()
+    other = page.locator("li[data-job]").nth(before)
+    until_done(other)
+    expect(other.get_by_text("seed 11", exact=True)).to_have_count(0)
+
+
+def test_a_dropped_picture_fills_the_field_and_edit_does_too(page: Page, tmp_path: Path) -> None:
+    card = until_done(send(page, f"{CIRCLE} --steps 4 --seed 12 --format png"))
+    source = card.locator(".print img").first.get_attribute("src")
+    data = page.request.get(page.url.rstrip("/") + str(source)).body()
+    file = tmp_path / "dropped.png"
+    file.write_bytes(data)
+    page.set_input_files("#file", file)
+    command = (
+        f"/imagine {CIRCLE} --size landscape_4_3 --steps 4 --guidance 3.5 --seed 12 --model flux-1"
+    )
+    expect(page.locator("#words")).to_have_value(command)
+    page.fill("#words", "")
+    page.evaluate(
+        """async (bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
+            for (const type of ["dragenter", "dragover", "drop"]) {
+                document.body.dispatchEvent(
+                    new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+            }
+        }""",
+        list(data),
+    )
+    expect(page.locator("#words")).to_have_value(command)
+    page.fill("#words", "")
+    card.get_by_role("button", name="Edit").click()
+    expect(page.locator("#words")).not_to_have_value("")
+
+
+def test_a_wrong_flag_is_explained_and_one_click_puts_it_right(page: Page) -> None:
+    before = page.locator("li[data-job]").count()
+    page.fill("#words", f"{CIRCLE} --stepz 4")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    problem = page.locator("#problem")
+    expect(problem).to_contain_text("did you mean --steps?")
+    expect(page.locator("#words")).to_have_value(f"{CIRCLE} --stepz 4")
+    problem.get_by_role("button").first.click()
+    expect(page.locator("#words")).to_have_value(f"/imagine {CIRCLE} --steps 4")
+    assert page.locator("li[data-job]").count() == before
+
+
+def test_flags_are_suggested_as_one_types(page: Page) -> None:
+    page.locator("#words").press_sequentially("a star --st")
+    expect(page.locator("#suggestions")).to_contain_text("--steps")
+
+
+def test_delete_takes_the_card_away_for_good(page: Page) -> None:
+    card = until_done(send(page, f"{CIRCLE} --steps 4 --seed 13"))
+    job = card.get_attribute("data-job")
+    card.get_by_role("button", name="Delete").click()
+    expect(page.locator(f'li[data-job="{job}"]')).to_be_hidden()
+    page.wait_for_timeout(8_000)  # the time in which it can be undone
+    page.reload()
+    expect(page.locator("li[data-job]").first).to_be_visible()
+    expect(page.locator(f'li[data-job="{job}"]')).to_have_count(0)
+
+
+def test_two_tabs_show_the_same(page: Page, service: Service) -> None:
+    other = open_page(page.context, service.url)
+    card = send(page, f"{CIRCLE} --steps 4 --seed 14")
+    job = card.get_attribute("data-job")
+    until_done(card)
+    until_done(other.locator(f'li[data-job="{job}"]'))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(browser: Browser, service: Service, scheme: str, width: int) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = open_page(context, service.url)
+    until_done(send(page, "a red chili pepper on a white background --steps 4"))
+    until_done(send(page, f"{CIRCLE} --steps 4 --images 4"))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    context.close()
+
+
+def test_a_killed_service_comes_back_and_three_jobs_end_with_their_pictures(
+    browser: Browser, tmp_path: Path
+) -> None:
+    home = CommandLine(tmp_path, ATELIER_PORT="0")
+    context = browser.new_context()
+    with home.running() as first:
+        page = open_page(context, first.url)
+        port = first.url.rsplit(":", 1)[1].strip("/")
+        cards = [send(page, f"{CIRCLE} --steps 50 --seed {seed}") for seed in (1, 2, 3)]
+        expect(cards[0].locator("progress")).to_be_visible()
+        first.stop(signal.SIGKILL)
+    again = CommandLine(tmp_path, ATELIER_PORT=port)
+    with again.running():
+        for card in cards:
+            until_done(card)
+        expect(page.locator("li[data-job]")).to_have_count(3)
+    context.close()
