@@ -59,9 +59,10 @@ _LOCAL: Final = Capabilities(
 class Backends:
     """The backends of this installation, and which of them draws which model."""
 
-    def __init__(self, by_name: Mapping[str, Backend], preferred: Sequence[str]) -> None:
+    def __init__(self, by_name: Mapping[str, Backend], why_none: str = "") -> None:
+        """The first that draws a model is preferred; `why_none` is said where there is none."""
         self.by_name = by_name
-        self._preferred = preferred
+        self.why_none = why_none
 
     def choose(self, model: ModelName) -> Backend:
         """The first preferred backend that draws this model.
@@ -69,14 +70,11 @@ class Backends:
         Raises:
             Refused: none does.
         """
-        for name in self._preferred:
-            backend = self.by_name[name]
+        for backend in self.by_name.values():
             if model in backend.capabilities.models:
                 return backend
         if not self.by_name:
-            raise Refused(
-                "Nothing here can draw: PyTorch is not installed. `make start` installs it."
-            )
+            raise Refused(self.why_none)
         raise Refused(f"Nothing here draws with {model}; choose another model.")
 
     async def close(self) -> None:
@@ -86,7 +84,9 @@ class Backends:
 def build_backends(settings: Settings) -> Backends:
     """Everything that can draw here. Constructing one starts nothing."""
     if importlib.util.find_spec("torch") is None:
-        return Backends({}, [])
+        return Backends(
+            {}, "Nothing here can draw: PyTorch is not installed. `make start` installs it."
+        )
     built: dict[str, Backend] = {}
     if settings.local_model is not None and settings.backend in {"auto", "local"}:
         token = settings.hf_token.get_secret_value() if settings.hf_token else None
@@ -105,7 +105,9 @@ def build_backends(settings: Settings) -> Backends:
             model=str(DEMO_MODEL), safety_threshold=settings.safety_threshold
         )
         built["demo"] = _local_backend("demo", renderer, _DEMO)
-    return Backends(built, list(built))
+    return Backends(
+        built, "ATELIER_BACKEND is local, but ATELIER_LOCAL_MODEL names no weights; set it in .env."
+    )
 
 
 def _local_backend(name: str, settings: RendererSettings, can: Capabilities) -> LocalBackend:

@@ -151,7 +151,7 @@ def list_loras() -> None:
     for name, path in sorted(files.items()):
         try:
             about = inspect(path).family.label
-        except WeightsError as error:
+        except (WeightsError, OSError) as error:
             about = str(error)
         typer.echo(f"{name:32} {about}")
     if not files:

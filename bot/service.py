@@ -111,7 +111,7 @@ def _status(app: App) -> Status:
                 "A small demo model draws on this machine: coloured shapes, to try everything out."
             )
         case _:
-            sentence = "Nothing can draw yet: PyTorch is not installed. `make start` installs it."
+            sentence = app.backends.why_none
     steps = [
         (
             "From a terminal",
@@ -156,5 +156,5 @@ async def _failing(app: App) -> list[str]:
         if isinstance(backend, LocalBackend) and backend.status.phase is Phase.FAILED
     ]
     if not app.backends.by_name:
-        failing.append("There is nothing to draw with: PyTorch is not installed.")
+        failing.append(app.backends.why_none)
     return failing

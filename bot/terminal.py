@@ -140,7 +140,7 @@ class _Watch:
 
     async def until_nobody_waits(self) -> None:
         """Draw what other terminals have handed in, unless told to stop."""
-        if self.supervisor is None or self.stop.is_set():
+        if self.supervisor is None or self.stop.is_set() or self.stalled_since is not None:
             return
         with ProgressBar() as bar:
             while others := await self._unfinished():

@@ -117,8 +117,12 @@ def find_weights(source: str) -> Path | None:
     folder = local_folder(source)
     if folder is None and is_hub_id(source):
         from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
 
-        index = try_to_load_from_cache(source, "model_index.json")
+        try:
+            index = try_to_load_from_cache(source, "model_index.json")
+        except HFValidationError:  # such as two dashes in a row
+            return None
         folder = Path(index).parent if isinstance(index, str) else None
     return folder if folder is not None and not missing_files(folder) else None
 

@@ -282,7 +282,7 @@ class Supervisor:
     async def _continue(self, job: Job) -> None:
         """Take up a job as an earlier process, certainly dead, left it."""
         match job.state:
-            case JobState.QUEUED if job.receipt is None:
+            case _ if job.receipt is None:  # it may have been shown, also if it was cancelled since
                 self._take(job.id, self._announce(job))
             case JobState.QUEUED:
                 await self._enqueue(job)

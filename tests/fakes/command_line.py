@@ -49,6 +49,8 @@ class CommandLine:
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
         self.data = home / "data"
+        self.before: Callable[[], None] | None = None
+        """Called in every new process, before it becomes the command."""
         self.env = os.environ | {
             "ATELIER_DATA_DIR": str(self.data),
             "ATELIER_PORT": "0",
@@ -57,7 +59,7 @@ class CommandLine:
             **env,
         }
 
-    def __call__(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [ATELIER, *args],
@@ -67,10 +69,10 @@ class CommandLine:
             capture_output=True,
             timeout=PATIENCE_S,
             check=False,
-            **options,
+            preexec_fn=self.before,
         )
 
-    def start(self, *args: str, **options: Any) -> "subprocess.Popen[str]":
+    def start(self, *args: str) -> "subprocess.Popen[str]":
         """Run a command in the background."""
         return subprocess.Popen(
             [ATELIER, *args],
@@ -80,7 +82,6 @@ class CommandLine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            **options,
         )
 
     @contextmanager

@@ -62,6 +62,7 @@ class Victims:
 
     def kill(self, pid: int, after: float) -> int:
         """Kill the bot after so many seconds, if it is not dead by then; returns its exit code."""
+        assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], after)[0]:
             os.kill(pid, signal.SIGKILL)
         return self._answer()
@@ -117,7 +118,7 @@ async def _end(sent: Sent, folder: Path, store: JobStore, pictures: PictureStore
         if job.state is JobState.UNDELIVERABLE:
             await _is_right(job, pictures)
         return End.GONE
-    assert message["endings"] == 1, "an end must be seen once"
+    assert message["endings"] == 1, f"seen to end {message['endings']} times: {job}"
     match job.state, message["state"]:
         case JobState.DELIVERED, [*shown]:
             assert shown == [f"show {digest}" for digest in await _is_right(job, pictures)]

@@ -172,9 +172,7 @@ async def _live(life: Life, points: Points) -> None:
         await asyncio.gather(*(w.supervisor.submit(one, Limits()) for one in sent))
         for job_id in life.cancel:
             await w.supervisor.cancel(job_id)
-        for job_id in life.interrupt:
-            await _until_drawn(w, job_id)
-            await w.supervisor.cancel(job_id)
+        await asyncio.gather(*(_interrupt(w, job_id) for job_id in life.interrupt))
         if life.stay:
             await asyncio.Event().wait()
         if not life.drain:
@@ -185,12 +183,17 @@ async def _live(life: Life, points: Points) -> None:
         await w.supervisor.drain(grace=0.0)
 
 
-async def _until_drawn(w: World, job_id: str) -> None:
+async def _interrupt(w: World, job_id: str) -> None:
+    """Cancel a job once it is drawn, paid where it has to be; one that has ended is left alone."""
     while (job := await w.store.get(job_id)) is not None:
-        paid = job.backend != w.service.name or job.remote is not None
-        if job.state is not JobState.QUEUED and (job.state is not JobState.RUNNING or paid):
-            return
-        await asyncio.sleep(0.005)
+        match job.state:
+            case JobState.RUNNING if job.backend != w.service.name or job.remote is not None:
+                await w.supervisor.cancel(job_id)
+                return
+            case JobState.QUEUED | JobState.RUNNING:
+                await asyncio.sleep(0.005)
+            case _:
+                return
 
 
 def _fork(life: Life) -> int:

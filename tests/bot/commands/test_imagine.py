@@ -65,7 +65,7 @@ class Bot:
         return Imagine(
             communities=self.communities,
             jobs=self.jobs,
-            backends=Backends({"stub": self.backend}, ["stub"]),
+            backends=Backends({"stub": self.backend}),
             loras=LoraFolder([self.folder]),
         )
 
