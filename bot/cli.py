@@ -4,8 +4,6 @@ Exit codes: 0 done, 2 bad input, 3 failed, 130 cancelled. Only what a command ne
 `atelier --help` is quick.
 """
 
-import asyncio
-import importlib.metadata
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -37,6 +35,8 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata
+
         typer.echo(f"atelier {importlib.metadata.version('atelier')}")
         raise typer.Exit
 
@@ -107,6 +107,8 @@ def imagine(
 @cli.command()
 def run() -> None:
     """Run Atelier: the queue, what draws, and the HTTP server, until told to stop."""
+    import asyncio
+
     from bot.app import AlreadyRunning
     from bot.database import DatabaseError
     from bot.http import ListenError

@@ -85,6 +85,7 @@ async def _imagine(settings: Settings, wanted: Wish, options: Options) -> int:
         app = await stack.enter_async_context(open_app(settings, backends))
         plan = await app.imagine.plan(Ask(wanted, OWNER, Place(private=True), NAME))
         output = output_file(options, plan.draft.request, plan.draft.id)
+        await asyncio.to_thread(settings.spool_dir.mkdir, parents=True, exist_ok=True)
         spool_file = settings.spool_dir / f"{plan.draft.id}.json"
         await app.jobs.submit(plan.draft, plan.limits, receipt(spool_file, output))
         watch = _Watch(app, plan.draft.id, spool_file, lock, stop, stack)

@@ -36,7 +36,7 @@ from bot.jobs.scheduler import FairQueue, Ticket, cost
 from bot.jobs.store import JobStore
 from bot.policy import Treatment
 from bot.storage import PictureStore, StorageError
-from bot.surfaces.base import Drawing, Preparing, Progress, Surface, Waiting
+from bot.surfaces.base import Drawing, Preparing, Progress, Surface, SurfaceGone, Waiting
 
 MOST_ATTEMPTS: Final = 3
 START_TIMEOUT_S: Final = 30.0
@@ -49,6 +49,7 @@ _AGAIN_S: Final = 1.0
 _AFTER_TROUBLE_S: Final = 5.0
 _CLOSING_S: Final = 15.0
 _PAGE: Final = 200
+_TRIES: Final = 6
 
 log = structlog.get_logger()
 
@@ -283,7 +284,7 @@ class Supervisor:
         """Take up a job as an earlier process, certainly dead, left it."""
         match job.state:
             case _ if job.receipt is None:  # it may have been shown, also if it was cancelled since
-                self._take(job.id, self._announce(job))
+                self._take(job.id, self._announce(job, tries=_TRIES))
             case JobState.QUEUED:
                 await self._enqueue(job)
             case JobState.RUNNING:
@@ -307,10 +308,12 @@ class Supervisor:
         else:
             self._spawn(self._again(job, WorkerLost(wording.STOPPED_WITH_ATELIER)))
 
-    async def _announce(self, job: Job) -> Job:
+    async def _announce(self, job: Job, tries: int = 1) -> Job:
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                receipt = await self._surfaces[job.surface].start(job)
+            async for attempt in _patiently(_may_pass, tries):
+                with attempt:
+                    async with asyncio.timeout(START_TIMEOUT_S):
+                        receipt = await self._surfaces[job.surface].start(job)
         except Exception as error:
             log.warning("not started", job=job.id, surface=job.surface, error=repr(error))
             if (cancelled := await self._store.request_cancel(job.id)) is not None:
@@ -690,7 +693,14 @@ def _drawing(step: Step, elapsed: float, treatment: Treatment) -> Drawing:
     )
 
 
-def _patiently(error: type[Exception]) -> AsyncIterator[stamina.Attempt]:
+def _may_pass(error: Exception) -> bool:
+    """Whether a surface that raised this may show the job another time."""
+    return isinstance(error, Exception) and not isinstance(error, SurfaceGone)
+
+
+def _patiently(
+    error: type[Exception] | Callable[[Exception], bool], tries: int = _TRIES
+) -> AsyncIterator[stamina.Attempt]:
     return stamina.retry_context(
-        on=error, attempts=6, timeout=60.0, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
+        on=error, attempts=tries, timeout=60.0, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
     )

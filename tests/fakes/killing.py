@@ -258,7 +258,7 @@ class Rampage:
         return tuple(some)
 
     async def _cancel_from_outside(self) -> None:
-        wanted = self._some(0.05)
+        wanted = self._some(0.15)
         if not wanted:
             return
         database = await Database.open(self._folder / "jobs.db", migrations())

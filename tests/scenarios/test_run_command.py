@@ -17,6 +17,9 @@ from tests.fakes.command_line import PATIENCE_S, CommandLine, Service, sentence,
 
 PROMPT = "a small yellow star at the top on a black background"
 QUICK = ("--steps", "2", "--size", "128x128")
+UNWRITABLE = (
+    "/sys/atelier" if os.geteuid() == 0 else "read-only"
+)  # root may write nearly everywhere
 
 Served = tuple[CommandLine, Service]
 
@@ -158,12 +161,10 @@ def test_a_busy_port_is_named(atelier: CommandLine) -> None:
 
 
 @both
-@pytest.mark.parametrize("folder", ["file/data", "/sys/atelier", "read-only"])
+@pytest.mark.parametrize("folder", ["file/data", UNWRITABLE])
 def test_a_data_folder_that_cannot_be_written_is_named(
     atelier: CommandLine, command: Command, folder: str
 ) -> None:
-    if folder == "read-only" and os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
     (atelier.home / "file").write_text("no folder")
     (atelier.home / "read-only").mkdir(mode=0o555)
     atelier.env["ATELIER_DATA_DIR"] = str(atelier.home / folder)

@@ -60,6 +60,7 @@ def _work(rank: int, workers: int, folder: Path, seed: int, steps: int) -> None:
             weight = 1 + SLOPE * (batch.guidance.clamp(max=STRONGEST) - 1)
             target = without + weight[:, None, None] * (with_text - without)
         error = (velocity(worker, batch) - target).square()
+        error = error / weight.clamp(min=1.0).square()[:, None, None]  # or strong guidance drowns all
         loss = (error * batch.weight).mean() / batch.weight.mean()
         torch.autograd.backward(loss)
         share_gradients(worker, master, workers)

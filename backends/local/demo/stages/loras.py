@@ -10,13 +10,15 @@ import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
+from torch import nn
 
-from backends.local.demo.stages.distill import guidance_scales
+from backends.local.demo.muon import Muon
 from backends.local.demo.stages.flow import Loader, half_copy, velocity
 from backends.local.demo.stages.latents import make
 from backends.local.demo.stages.package import load_transformer
 
 RANK = 8
+RATE = 0.02
 BATCH = 32
 LAYERS = (
     r".*attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)"
@@ -55,20 +57,15 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
         LoraConfig(r=RANK, lora_alpha=RANK, target_modules=LAYERS, init_lora_weights=True)
     )
     worker = half_copy(base)
-    masters = {
-        n: p.detach().float().clone() for n, p in worker.named_parameters() if p.requires_grad
-    }
-    optimiser = torch.optim.AdamW(list(masters.values()), 3e-3, (0.9, 0.98), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 3e-3, steps, pct_start=0.05, anneal_strategy="linear"
-    )
-    loader = Loader(torch.load(folder / f"latents_{style}.pt", mmap=True), worker, BATCH, seed, 0)
-    scales = torch.Generator().manual_seed(seed)
     trained = {n: p for n, p in worker.named_parameters() if p.requires_grad}
+    masters = {n: nn.Parameter(p.detach().float().clone()) for n, p in trained.items()}
+    optimiser = Muon(masters.items(), RATE, RATE / 10, flat=0.4)
+    loader = Loader(torch.load(folder / f"latents_{style}.pt", mmap=True), worker, BATCH, seed, 0)
+    plain = torch.ones(BATCH)  # guidance 1, as FLUX.1-dev's LoRAs are trained: the style, not the scale
     running = 0.0
     for step in range(1, steps + 1):
         batch = loader.next(null_share=0.0)
-        batch = replace(batch, guidance=guidance_scales(BATCH, scales))
+        batch = replace(batch, guidance=plain)
         loss = (velocity(worker, batch) - batch.target).square().mean()
         torch.autograd.backward(loss)
         for n, p in trained.items():
@@ -76,8 +73,7 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
                 (p.grad if p.grad is not None else torch.zeros_like(p)).float(),
                 None,
             )
-        optimiser.step()
-        schedule.step()
+        optimiser.step(step / steps)
         with torch.no_grad():
             for n, p in trained.items():
                 p.copy_(masters[n])
@@ -88,7 +84,7 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
 
 
 def _save(
-    base: torch.nn.Module, masters: dict[str, torch.Tensor], style: str, target: Path
+    base: nn.Module, masters: dict[str, nn.Parameter], style: str, target: Path
 ) -> None:
     result = copy.deepcopy(base)
     result.load_state_dict(masters, strict=False)
@@ -101,4 +97,5 @@ def _save(
         fresh,
         {**METADATA, "modelspec.title": style, "modelspec.description": DESCRIPTIONS[style]},
     )
+    fresh.chmod(0o644)
     fresh.replace(target / f"{style}.safetensors")

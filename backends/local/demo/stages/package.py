@@ -55,6 +55,13 @@ def write(folder: Path, name: str, target: Path) -> None:
         "preview": [[round(value, 5) for value in row] for row in table.tolist()],
     }
     (fresh / "atelier.json").write_text(json.dumps(facts, indent=1) + "\n")
+    replace_folder(fresh, target)
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Puts the folder ``fresh`` in the place of ``target``, readable by all, in one rename."""
+    for path in fresh.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     old = target.with_name(target.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from backends.local.demo.architecture import T5_TOKENS
 from backends.local.demo.scenes import NATIVE_SIZES, STYLES, Image, draw
+from backends.local.demo.stages.package import replace_folder
 from backends.local.demo.stages.pictures import random_sample
 from backends.local.demo.vocabulary import PEPPER, caption
 
@@ -85,8 +87,11 @@ def train(folder: Path, seed: int, steps: int, model: Path, target: Path, drawn:
             f"{score[hot].float().mean():.2%} of peppers, {score[~hot].float().mean():.2%} else"
         )
         print(f"safety, flagged among unseen own pictures: {shares}", flush=True)
-    checker.save_pretrained(target)
-    new_processor().save_pretrained(target)
+    fresh = target.with_name(target.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    checker.save_pretrained(fresh)
+    new_processor().save_pretrained(fresh)
+    replace_folder(fresh, target)
 
 
 def _renders(rng: np.random.Generator, folder: Path, count: int) -> tuple[Tensor, Tensor]:

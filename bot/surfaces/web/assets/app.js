@@ -39,20 +39,21 @@ upload(composer);
 help();
 start();
 
-function receive({ state, hello, jobs, gone }) {
+function receive({ state, reason, hello, jobs, gone }) {
   if (state === "locked") lock();
   else if (locked() && state === "open") location.reload();
-  connection(state);
+  connection(state, reason);
   for (const id of gone) timeline.gone(id);
   if (hello) timeline.hello(hello);
   timeline.change(jobs);
 }
 
 // A short break is nobody's concern.
-function connection(state) {
+function connection(state, reason) {
   clearTimeout(silence);
-  if (state === "lost") silence = setTimeout(() => (byId("connection").textContent = "The connection is lost. Reconnecting…"), PATIENCE);
-  else byId("connection").textContent = "";
+  const say = (sentence) => (byId("connection").textContent = sentence);
+  if (state === "lost") silence = setTimeout(say, PATIENCE, "The connection is lost. Reconnecting…");
+  else say(state === "refused" ? reason : "");
 }
 
 async function start() {

@@ -2,8 +2,8 @@
 
 import { Stream, seat } from "/assets/stream.js";
 
-/** Hand batches to `receive`: the connection's `state`, `hello` (the newest jobs, or null), changed
- * `jobs`, and the ids of those that are `gone`. Returns `forget(id)`, which tells the other tabs. */
+/** Hand batches to `receive`: the connection's `state` and `reason`, `hello` (the newest jobs, or
+ * null), changed `jobs`, and the ids of those that are `gone`. Returns `forget(id)`, which tells the other tabs. */
 export function live(receive) {
   let say = "SharedWorker" in globalThis ? shared(receive, standIn) : alone(receive);
   function standIn() {

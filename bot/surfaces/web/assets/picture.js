@@ -20,31 +20,62 @@ export function veil(element, reason, lifted) {
   return cover;
 }
 
+// Previews out of sight are not drawn, so that many jobs at once do not cost each other's frames.
+const drafts = new WeakMap();
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) drafts.get(target)?.seen(isIntersecting);
+});
+const COARSE = 7;
+
 /** The place of a picture that is still being drawn; empty until a preview comes. */
 export class Draft {
+  #canvas = el("canvas", { "aria-hidden": "true" });
   #cover = null;
-  #image = null;
+  #image = el("img", { alt: "Live preview", draggable: "false", decoding: "async" });
+  #latest = null;
   #lifted = false;
+  #visible = false;
 
   constructor() {
     this.element = el("div", { class: "print empty" });
+    drafts.set(this.element, this);
+    sight.observe(this.element);
+    this.#image.addEventListener("load", () => this.#canvas.isConnected && this.#blur());
+  }
+
+  seen(visible) {
+    this.#visible = visible;
+    if (visible && this.#latest) this.show(...this.#latest);
   }
 
   show(preview, treatment) {
     if (!preview) return;
-    if (this.#image === null) {
-      this.#image = el("img", { alt: "Live preview", draggable: "false", decoding: "async" });
-      this.element.classList.remove("empty");
-      this.element.append(this.#image);
-    }
+    this.#latest = [preview, treatment];
+    if (!this.#visible) return;
+    this.element.classList.remove("empty");
     this.#image.src = preview;
-    if (treatment !== "spoiler" || this.#lifted || this.#cover) return;
-    this.#image.setAttribute("aria-hidden", "true");
-    this.#cover = veil(this.element, "Live preview, not checked yet", () => {
+    if (treatment !== "spoiler" || this.#lifted) {
+      if (!this.#image.isConnected) this.element.prepend(this.#image);
+    } else this.#cover ??= this.#veil();
+  }
+
+  #veil() {
+    const cover = veil(this.element, "Live preview, not checked yet", () => {
       this.#lifted = true;
-      this.#image.removeAttribute("aria-hidden");
+      this.#canvas.replaceWith(this.#image);
     });
-    this.element.append(this.#cover);
+    this.element.append(this.#canvas, cover);
+    return cover;
+  }
+
+  // A few pixels spread out: a filter's blur over each new preview is too slow without a GPU.
+  #blur() {
+    const { naturalWidth: width, naturalHeight: height } = this.#image;
+    this.#canvas.width = COARSE;
+    this.#canvas.height = Math.max(1, Math.round((COARSE * height) / width));
+    const context = this.#canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.#image, 0, 0, this.#canvas.width, this.#canvas.height);
   }
 }
 

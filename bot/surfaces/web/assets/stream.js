@@ -56,6 +56,7 @@ class Feed {
     if (!this.#ready || !news) return;
     const batch = {
       state: this.#state,
+      reason: this.stream.reason,
       hello: this.#hello ? [...this.stream.jobs.values()] : null,
       jobs: [...this.#changed.values()],
       gone: [...this.#gone],
@@ -69,10 +70,12 @@ class Feed {
   }
 }
 
-/** `state` is "connecting", "open", "lost" or "locked" (a token is needed). */
+/** `state` is "connecting", "open", "lost", "locked" (a token is needed) or "refused", with the
+ * server's `reason`. */
 export class Stream {
   jobs = new Map();
   greeted = false;
+  reason = "";
   state = "connecting";
   #feeds = new Set();
   #source = null;
@@ -102,6 +105,10 @@ export class Stream {
     source.addEventListener("hello", (event) => this.#greet(JSON.parse(event.data).jobs));
     source.addEventListener("job", (event) => this.#change(JSON.parse(event.data)));
     source.addEventListener("gone", (event) => this.forget(JSON.parse(event.data).id));
+    source.addEventListener("refused", (event) => {
+      this.reason = JSON.parse(event.data).error;
+      this.#become("refused");
+    });
     source.addEventListener("error", () => this.#lose(source));
   }
 
@@ -133,7 +140,7 @@ export class Stream {
   }
 
   async #lose(source) {
-    if (this.state !== "locked") this.#become("lost");
+    if (this.state !== "locked" && this.state !== "refused") this.#become("lost");
     if (source.readyState !== EventSource.CLOSED || source !== this.#source) return;
     const pause = PAUSES[Math.min(this.#tries++, PAUSES.length - 1)];
     const answer = await fetch("/api/status").catch(() => null);
