@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
+import stamina
 
 BUSY_TIMEOUT_S: Final = 10.0
 """How long a write waits for another process (`atelier imagine` beside `atelier run`)."""
@@ -74,16 +75,25 @@ class Database:
         Raises:
             DatabaseError: says whether it is damaged, too new or cannot be written.
         """
-        connections: list[aiosqlite.Connection] = []
         try:
             await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            async for attempt in stamina.retry_context(
+                on=_collided, attempts=6, timeout=BUSY_TIMEOUT_S, wait_initial=0.05, wait_max=1.0
+            ):
+                with attempt:
+                    return await cls._open(path, migrations)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(error, path) from error
+        raise DatabaseError(f"{path.name} could not be opened.")
+
+    @classmethod
+    async def _open(cls, path: Path, migrations: Sequence[Migration]) -> "Database":
+        connections: list[aiosqlite.Connection] = []
+        try:
             connections.append(await _connect(path))
             await _check(connections[0], path)
             await _migrate(connections[0], path, migrations)
             connections.append(await _connect(path))
-        except (sqlite3.Error, OSError) as error:
-            await _close(connections)
-            raise _explained(error, path) from error
         except BaseException:
             await _close(connections)
             raise
@@ -133,6 +143,16 @@ class Database:
     async def _roll_back(self) -> None:
         if self._writer.in_transaction:
             await asyncio.shield(self._writer.rollback())
+
+
+def _collided(error: Exception) -> bool:
+    """Whether two processes opened a new file at the same moment.
+
+    Switching it to WAL asks no busy handler, so one of them is told that it is locked, or even of
+    an I/O error; a moment later all is well.
+    """
+    text = str(error)
+    return isinstance(error, sqlite3.OperationalError) and ("locked" in text or "I/O" in text)
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:

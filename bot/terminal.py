@@ -7,7 +7,7 @@ owner stays until the jobs of other terminals are drawn too, those of dead ones 
 
 import asyncio
 import contextlib
-import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,13 @@ from bot.storage import StorageError
 from bot.surfaces.terminal import spool
 from bot.surfaces.terminal.options import Options, output_file, wish
 from bot.surfaces.terminal.surface import NAME, TerminalSurface, receipt
-from bot.surfaces.terminal.view import ProgressBar, print_done, print_json
+from bot.surfaces.terminal.view import (
+    Output,
+    ProgressBar,
+    print_done,
+    print_json,
+    print_object,
+)
 
 OWNER: Final = Requester("owner", owner=True)
 _LOOK_EVERY_S: Final = 0.03
@@ -64,9 +70,17 @@ def _log(settings: Settings) -> None:
 def _refuse(sentence: str, code: int, options: Options) -> int:
     if options.as_json:
         state = "refused" if code == 2 else "failed"
-        print(json.dumps({"state": state, "error": sentence}, ensure_ascii=False))
-    else:
-        _complain(sentence, "red")
+        return _printed(lambda out: print_object(out, {"state": state, "error": sentence}), code)
+    _complain(sentence, "red")
+    return code
+
+
+def _printed(answer: Callable[[Console], None], code: int) -> int:
+    try:
+        answer(Output())
+    except OSError as error:
+        _complain(wording.no_answer(error), "red")
+        return 3
     return code
 
 
@@ -194,12 +208,11 @@ class _Watch:
 
 
 def _show(end: spool.Done | spool.NotDone, plan: Plan, options: Options) -> int:
+    code = 0 if isinstance(end, spool.Done) else 130 if end.cancelled else 3
     if options.as_json:
-        print_json(Console(), plan.draft.id, end, plan.notes)
-    elif isinstance(end, spool.Done):
-        print_done(Console(), end, plan.notes)
-    else:
-        _complain(end.sentence, "yellow" if end.cancelled else "red")
+        return _printed(lambda out: print_json(out, plan.draft.id, end, plan.notes), code)
     if isinstance(end, spool.Done):
-        return 0
-    return 130 if end.cancelled else 3
+        done = end
+        return _printed(lambda out: print_done(out, done, plan.notes), code)
+    _complain(end.sentence, "yellow" if end.cancelled else "red")
+    return code

@@ -79,6 +79,10 @@ def unusable(error: OSError) -> str:
     return f"{error.filename or 'A file'} cannot be used: {_reason(error)}."
 
 
+def no_answer(error: OSError) -> str:
+    return f"The answer cannot be written to standard output: {_reason(error)}."
+
+
 def data_folder(folder: Path, error: OSError) -> str:
     return (
         f"The data folder {folder} cannot be used: {_reason(error)}. Make it writable for the user "

@@ -30,7 +30,7 @@ def until(condition: Callable[[], object], what: str = "it") -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s for {what}"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def sentence(stderr: str) -> str:
@@ -59,14 +59,17 @@ class CommandLine:
             **env,
         }
 
-    def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *args: str, stdout: IO[Any] | int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [ATELIER, *args],
             cwd=self.home,
             env=self.env,
             text=True,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             timeout=PATIENCE_S,
             check=False,
             preexec_fn=self.before,
@@ -120,9 +123,17 @@ class CommandLine:
     def states(self) -> list[JobState]:
         return [JobState(job["state"]) for job in self.jobs()]
 
-    def drawing(self) -> bool:
-        """A terminal has been told of a step."""
-        return any('"drawing"' in read(file) for file in self.data.glob("terminal/*.json"))
+    def drawing(self, number: int = -1) -> bool:
+        """The terminal of a job has been told of a step."""
+        jobs = self.jobs()
+        return bool(jobs) and '"drawing"' in read(self.data / f"terminal/{jobs[number]['id']}.json")
+
+    def freeze(self) -> psutil.Process:
+        """Stop the drawing process in the middle of the newest job, which must be a long one."""
+        until(self.drawing, "the first step")
+        (child,) = self.children()
+        child.suspend()
+        return child
 
     def files(self) -> list[str]:
         """What lies in the folder, but for the data and the logs of services."""
@@ -148,10 +159,9 @@ class CommandLine:
                     found.append(process)
         return found
 
-    def child(self) -> psutil.Process:
-        """The one drawing process."""
-        (found,) = self.processes("backends.local.child")
-        return found
+    def children(self) -> list[psutil.Process]:
+        """The drawing processes."""
+        return self.processes("backends.local.child")
 
     def clean_up(self) -> None:
         for process in self.processes():

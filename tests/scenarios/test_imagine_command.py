@@ -30,6 +30,8 @@ SLOW = ("--steps", "50", "--images", "4", "--size", "128x128")
 
 Served = tuple[CommandLine, Service]
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def pixel(path: Path, x: float, y: float) -> tuple[int, ...]:
     with Image.open(path) as image:
@@ -261,17 +263,40 @@ def test_a_folder_that_vanishes_meanwhile_costs_the_file_but_not_the_picture(
     atelier, _ = served
     folder = atelier.home / name
     folder.mkdir()
-    terminal = atelier.start("imagine", PROMPT, "-o", f"{name}/out.png", "--steps", "20")
-    until(atelier.drawing, "the first step")
+    before = len(atelier.jobs())
+    terminal = atelier.start("imagine", PROMPT, "-o", f"{name}/out.png", *SLOW)
+    until(lambda: len(atelier.jobs()) > before, "the job")
+    child = atelier.freeze()
     folder.rmdir()
+    child.resume()
     out, err = terminal.communicate(timeout=100)
 
     assert (terminal.returncode, out) == (3, "")
     told = sentence(err)
-    assert f"{name}/out.png" in told
+    assert f"{name}/out-1.png" in told
     (key,) = re.findall(r"pictures/\S+\.jpeg|pictures/\S+\.png", told)
     assert drawn(atelier.data / "storage" / key).prompt == PROMPT
     assert atelier.states()[-1] is JobState.UNDELIVERABLE
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_answer_that_nobody_reads_is_no_failure_and_one_that_is_lost_is(
+    served: Served, name: str, options: tuple[str, ...]
+) -> None:
+    atelier, _ = served
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = atelier("imagine", PROMPT, "-o", f"{name}.png", *QUICK, *options, stdout=writer)
+    os.close(writer)
+    with Path("/dev/full").open("w") as full:
+        lost = atelier("imagine", PROMPT, "-o", f"{name}.png", *QUICK, *options, stdout=full)
+        refused = atelier("imagine", PROMPT, "--steps", "0", "--json", stdout=full)
+
+    assert (unread.returncode, unread.stderr) == (0, "")
+    assert drawn(atelier.home / f"{name}.png").prompt == PROMPT
+    assert lost.returncode == refused.returncode == 3
+    told = "The answer cannot be written to standard output: no space left on device."
+    assert sentence(lost.stderr) == sentence(refused.stderr) == told
 
 
 # --- Cancelling --------------------------------------------------------------------------------
@@ -282,8 +307,9 @@ def test_a_signal_cancels_a_job_that_the_service_draws(
     served: Served, name: str, number: signal.Signals
 ) -> None:
     atelier, service = served
+    before = len(atelier.jobs())
     terminal = atelier.start("imagine", PROMPT, "-o", f"{name}.png", *SLOW)
-    until(atelier.drawing, "the first step")
+    until(lambda: len(atelier.jobs()) > before and atelier.drawing(), "the first step")
     terminal.send_signal(number)
     out, err = terminal.communicate(timeout=100)
 
@@ -326,8 +352,7 @@ def test_a_second_ctrl_c_ends_at_once_whatever_the_drawing_process_does(
     atelier: CommandLine,
 ) -> None:
     terminal = atelier.start("imagine", PROMPT, "-o", "out.png", *SLOW)
-    until(atelier.drawing, "the first step")
-    atelier.child().suspend()  # it will not answer
+    atelier.freeze()  # it will not answer
     terminal.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert terminal.poll() is None
@@ -378,8 +403,8 @@ def test_a_terminal_shows_progress_and_gets_its_cursor_back(served: Served, name
 def test_a_job_whose_terminal_was_killed_is_drawn_by_the_next_one_beside_its_own(
     atelier: CommandLine,
 ) -> None:
-    killed = atelier.start("imagine", PROMPT, "-o", "first.png", "--seed", "1", "--steps", "30")
-    until(atelier.drawing, "the first step")
+    killed = atelier.start("imagine", PROMPT, "-o", "first.png", "--seed", "1", *SLOW)
+    atelier.freeze()
     killed.kill()
     killed.wait()
     until(lambda: atelier.processes() == [], "the drawing process to end")
@@ -387,8 +412,9 @@ def test_a_job_whose_terminal_was_killed_is_drawn_by_the_next_one_beside_its_own
     second = atelier("imagine", PROMPT, "-o", "second.png", "--seed", "2", *QUICK)
 
     assert (second.returncode, second.stderr) == (0, "")
-    assert atelier.files() == ["first.png", "second.png"]
-    assert [drawn(atelier.home / file).seed for file in atelier.files()] == [1, 2]
+    files = [*(f"first-{number}.png" for number in range(1, 5)), "second.png"]
+    assert atelier.files() == files
+    assert [drawn(atelier.home / file).seed for file in files] == [1, 2, 3, 4, 2]
     assert atelier.states() == [JobState.DELIVERED, JobState.DELIVERED]
     assert [job["failures"] for job in atelier.jobs()] == [1, 0]
     assert atelier.processes() == []
@@ -401,14 +427,15 @@ def test_of_several_at_once_one_draws_for_all_and_another_takes_over_when_it_is_
     until(atelier.jobs, "the first job")
     second = atelier.start("imagine", PROMPT, "-o", "second.png", "--seed", "2", *QUICK)
     until(lambda: len(atelier.jobs()) == 2, "the second job")
-    third = atelier.start("imagine", PROMPT, "-o", "third.png", "--seed", "3", *SLOW[:4])
+    third = atelier.start("imagine", PROMPT, "-o", "third.png", "--seed", "3", *SLOW)
+    until(lambda: len(atelier.jobs()) == 3, "the third job")
     out, err = second.communicate(timeout=100)
 
     assert (second.returncode, err) == (0, ""), out
-    until(lambda: atelier.states()[-1] is JobState.RUNNING, "the third job")
+    atelier.freeze()
     assert first.poll() is None  # it has the model loaded, and stays
     assert atelier.files() == ["first.png", "second.png"]
-    assert len(atelier.processes("backends.local.child")) == 1
+    assert len(atelier.children()) == 1
     first.kill()
     assert first.communicate()[0].startswith(str(atelier.home / "first.png"))
     out, err = third.communicate(timeout=100)

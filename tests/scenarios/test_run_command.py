@@ -21,7 +21,10 @@ UNWRITABLE = (
     "/sys/atelier" if os.geteuid() == 0 else "read-only"
 )  # root may write nearly everywhere
 
+SLOW = ("--steps", "50", "--images", "4", "--size", "128x128")
 Served = tuple[CommandLine, Service]
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def seed_of(path: Path) -> int:
@@ -69,7 +72,7 @@ def test_terminals_beside_a_service_start_no_model_of_their_own(served: Served) 
     ]
     most = 0
     while any(terminal.poll() is None for terminal in terminals):
-        most = max(most, len(atelier.processes("backends.local.child")))
+        most = max(most, len(atelier.children()))
     outputs = [terminal.communicate() for terminal in terminals]
 
     assert [terminal.returncode for terminal in terminals] == [0, 0, 0], outputs
@@ -79,13 +82,14 @@ def test_terminals_beside_a_service_start_no_model_of_their_own(served: Served) 
 
 def test_a_crash_of_the_drawing_process_costs_a_moment_and_no_job(served: Served) -> None:
     atelier, service = served
-    terminal = atelier.start("imagine", PROMPT, "-o", "crash.png", "--seed", "4", "--steps", "40")
-    until(atelier.drawing, "the first step")
-    atelier.child().kill()
+    before = len(atelier.jobs())
+    terminal = atelier.start("imagine", PROMPT, "-o", "crash.png", "--seed", "4", *SLOW)
+    until(lambda: len(atelier.jobs()) > before, "the job")
+    atelier.freeze().kill()
     _, err = terminal.communicate(timeout=PATIENCE_S)
 
     assert (terminal.returncode, err) == (0, "")
-    assert seed_of(atelier.home / "crash.png") == 4
+    assert [seed_of(atelier.home / f"crash-{number}.png") for number in (1, 4)] == [4, 7]
     assert atelier.jobs()[-1]["failures"] == 1
     assert "was killed" in service.log
 
@@ -97,7 +101,7 @@ def test_a_second_service_in_the_same_folder_waits_and_then_gives_way(served: Se
         stopped.wait(5)
     stopped.send_signal(signal.SIGINT)
 
-    assert stopped.wait(5) == 130
+    assert stopped.wait(PATIENCE_S) == 130
     assert stopped.communicate() == ("", "")
     out, err = second.communicate(timeout=PATIENCE_S)
     assert (second.returncode, out) == (3, "")
@@ -107,42 +111,51 @@ def test_a_second_service_in_the_same_folder_waits_and_then_gives_way(served: Se
 # --- Stopping and dying ------------------------------------------------------------------------
 
 
-def test_a_killed_service_loses_no_job_and_a_restarted_one_drains(atelier: CommandLine) -> None:
+def test_a_terminal_takes_over_from_a_killed_service_all_that_was_left(
+    atelier: CommandLine,
+) -> None:
     with atelier.running() as service:
-        terminal = atelier.start("imagine", PROMPT, "-o", "a.png", "--seed", "1", "--steps", "40")
-        orphan = atelier.start("imagine", PROMPT, "-o", "b.png", "--seed", "2", *QUICK)
+        terminal = atelier.start("imagine", PROMPT, "-o", "a.png", "--seed", "1", *SLOW)
+        atelier.freeze()
+        gone = atelier.start("imagine", PROMPT, "-o", "b.png", "--seed", "9", *QUICK)
         until(lambda: len(atelier.jobs()) == 2, "both jobs")
-        orphan.kill()
-        orphan.wait()
-        until(atelier.drawing, "the first step")
+        gone.kill()
+        gone.wait()
         service.process.kill()
         service.process.wait()
-        assert terminal.poll() is None
-        # The terminal takes over: it draws its own job, and that of the terminal that is gone.
         _, err = terminal.communicate(timeout=PATIENCE_S)
+
     assert (terminal.returncode, err) == (0, "")
-    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2]
-    assert set(atelier.states()) == {JobState.DELIVERED}
+    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2, 3, 4, 9]
+    assert atelier.states() == [JobState.DELIVERED, JobState.DELIVERED]
+    assert [job["failures"] for job in atelier.jobs()] == [1, 0]
     assert atelier.processes() == []
 
+
+def test_a_service_ends_its_drawing_when_it_is_stopped_and_the_next_one_draws_the_rest(
+    atelier: CommandLine,
+) -> None:
     with atelier.running() as service:
-        finished = atelier.start(
-            "imagine", PROMPT, "-o", "c.png", "--seed", "3", "--steps", "40", "--size", "128x128"
-        )
-        until(atelier.drawing, "the first step")
-        waiting = atelier.start("imagine", PROMPT, "-o", "d.png", "--seed", "4", *QUICK)
-        until(lambda: len(atelier.jobs()) == 4, "the job that waits")
+        finished = atelier.start("imagine", PROMPT, "-o", "a.png", "--seed", "1", *SLOW)
+        child = atelier.freeze()
+        waiting = atelier.start("imagine", PROMPT, "-o", "b.png", "--seed", "9", *QUICK)
+        until(lambda: len(atelier.jobs()) == 2, "both jobs")
         waiting.kill()
         waiting.wait()
-        assert service.stop() == 0
-        assert atelier.states()[2:] == [JobState.DELIVERED, JobState.QUEUED]
-    assert finished.wait(PATIENCE_S) == 0
-    assert "Traceback" not in service.log
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: "Stopping" in service.log, "it to stop")
+        child.resume()
+        assert service.process.wait(PATIENCE_S) == 0
+        assert atelier.states() == [JobState.DELIVERED, JobState.QUEUED]
+        assert "Traceback" not in service.log
+        _, err = finished.communicate(timeout=PATIENCE_S)
+    assert (finished.returncode, err) == (0, "")
 
     with atelier.running() as service:
         until(lambda: atelier.states()[-1] is JobState.DELIVERED, "the job that waited")
-        assert service.stop(signal.SIGINT) == 0
-    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2, 3, 4]
+        assert service.stop(signal.SIGHUP) == 0
+    assert [seed_of(atelier.home / file) for file in atelier.files()] == [1, 2, 3, 4, 9]
+    assert [job["failures"] for job in atelier.jobs()] == [0, 0]
     assert atelier.processes() == []
 
 

@@ -92,10 +92,11 @@ def _format(options: Options) -> str | None:
     by_suffix = _SUFFIXES.get(options.output.suffix.lower())
     if by_suffix is None:
         raise Refused(
-            f"The file {options.output.name} ends in no known format; use {', '.join(_SUFFIXES)}."
+            f"The file {shown(options.output.name)} ends in no known format; "
+            f"use {', '.join(_SUFFIXES)}."
         )
     if asked is not None and asked != by_suffix:
-        raise Refused(f"--format is {asked}, but the file is called {options.output.name}.")
+        raise Refused(f"--format is {asked}, but the file is called {shown(options.output.name)}.")
     return by_suffix
 
 

@@ -1,7 +1,10 @@
 """What a person sees in the terminal: a bar while it lasts, a few lines or JSON at the end."""
 
 import json
+import os
 import shlex
+import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
@@ -18,6 +21,15 @@ _VERDICTS: Final = {
     Verdict.FLAGGED: "[yellow]The safety checker flagged this picture{score}.[/]",
     Verdict.UNCHECKED: "[yellow]No safety checker has looked at this picture.[/]",
 }
+
+
+class Output(Console):
+    """Standard output. That nobody reads it any more is no failure of the job."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the rest go nowhere; what is still in Python's buffer, too."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressBar:
@@ -98,14 +110,16 @@ def print_json(
     console: Console, job_id: str, end: spool.Done | spool.NotDone, notes: tuple[str, ...]
 ) -> None:
     """One object on one line; its keys are described in docs/command_line.md."""
-    document = end.model_dump(mode="json", exclude={"kind"})
-    state = "done" if isinstance(end, spool.Done) else "cancelled" if end.cancelled else "failed"
-    if isinstance(end, spool.NotDone):
-        document = {"error": end.sentence}
-    line = {"id": job_id, "state": state, **document, "notes": list(notes)}
-    console.print(
-        json.dumps(line, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False
-    )
+    if isinstance(end, spool.Done):
+        answer = {"state": "done", **end.model_dump(mode="json", exclude={"kind"})}
+    else:
+        answer = {"state": "cancelled" if end.cancelled else "failed", "error": end.sentence}
+    print_object(console, {"id": job_id, **answer, "notes": list(notes)})
+
+
+def print_object(console: Console, answer: Mapping[str, object]) -> None:
+    line = json.dumps(answer, ensure_ascii=False)
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def command(recipe: Recipe, images: int = 1) -> str:
