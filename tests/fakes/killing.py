@@ -212,7 +212,6 @@ class Rampage:
                 cancel=self._some(0.1),
                 kill=f"#{self._random.randint(1, 60)}" if at_a_point else "",
                 stay=True,
-                slots=3,
             )
             pid = self._victims.begin(life)
             await self._cancel_from_outside()

@@ -6,11 +6,10 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest.mock import patch
 
-from bot.jobs.job import Job, Receipt
+from bot.jobs.job import Job, Place, Receipt
 from bot.jobs.limits import Limits
 from bot.surfaces.base import Outcome, Progress
 from tests.fakes.world import World, draft
@@ -24,20 +23,23 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def fill(w: World, waiting: int, requesters: int = 1_000, communities: int = 50) -> None:
-    """Put so many jobs of so many people into the queue of a bot that is not running."""
-    model = await w.store.submit(draft(), Limits(), {"message": "somewhere"})
+async def fill(w: World, waiting: int, limits: Limits | None = None) -> None:
+    """Put so many jobs of a thousand people in fifty communities into the queue of a bot that is
+    not running.
+    """
+    sent = replace(draft(), place=Place(community="community 1"))
+    model = await w.store.submit(sent, limits or Limits(), {"message": "somewhere"})
     async with w.database.write() as sql:
         await sql.execute(
             "WITH RECURSIVE numbers(n) AS"
             " (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)"
             " INSERT INTO jobs (id, requester, place, surface, request, backend, limits, receipt,"
             " created_at)"
-            " SELECT lower(hex(randomblob(16))), 'requester ' || n % ?,"
-            " json_set(place, '$.community', 'community ' || n % ?), surface, request, backend,"
+            " SELECT lower(hex(randomblob(16))), 'requester ' || (n % 1000),"
+            " json_set(place, '$.community', 'community ' || (n % 50)), surface, request, backend,"
             " limits, receipt, created_at"
             " FROM numbers, jobs WHERE jobs.id = ?",
-            (waiting - 1, requesters, communities, model.id),
+            (waiting - 1, model.id),
         )
 
 
@@ -50,11 +52,10 @@ class Ends:
     async def reach(self, count: int, timeout: float = 60.0) -> None:
         async with asyncio.timeout(timeout):
             while self.count < count:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.002)
 
 
-@contextmanager
-def quiet(w: World) -> Iterator[Ends]:
+def quiet(w: World) -> Ends:
     """Let the surface of a world only count, so that what is measured is the bot's own."""
     ends = Ends()
 
@@ -67,8 +68,8 @@ def quiet(w: World) -> Iterator[Ends]:
     async def finish(job: Job, receipt: Receipt, outcome: Outcome) -> None:
         ends.count += 1
 
-    with patch.multiple(w.surface, start=start, progress=progress, finish=finish):
-        yield ends
+    vars(w.surface).update(start=start, progress=progress, finish=finish)
+    return ends
 
 
 @dataclass

@@ -52,6 +52,7 @@ WRITES: Final = (
 )
 """Every write of the job store that a job meets on its trip."""
 UNKNOWN_WRITE: Final = "a write that is not in WRITES"
+SLOTS: Final = 3
 LONGEST_LIFE_S: Final = 60.0
 HURRY: Final = {
     "bot.jobs.supervisor._AGAIN_S": 0.02,
@@ -92,7 +93,7 @@ class Life(_Value):
     drain: bool = False
     stay: bool = False
     kill: str = ""
-    slots: int = 2
+    limits: Limits = Limits()
 
 
 _in_a_write: ContextVar[bool] = ContextVar("in_a_write", default=False)
@@ -161,7 +162,7 @@ async def _live(life: Life, points: Points) -> None:
     folder = Path(life.folder)
     async with (
         asyncio.timeout(LONGEST_LIFE_S),
-        world(folder, slots=life.slots, start=False) as w,
+        world(folder, slots=SLOTS, start=False) as w,
     ):
         _lay(points, w)
         await w.supervisor.start()
@@ -169,7 +170,7 @@ async def _live(life: Life, points: Points) -> None:
             draft(s.prompt, seed=s.seed, images=s.images, job_id=s.id, backend=s.backend)
             for s in life.submit
         ]
-        await asyncio.gather(*(w.supervisor.submit(one, Limits()) for one in sent))
+        await asyncio.gather(*(w.supervisor.submit(one, life.limits) for one in sent))
         for job_id in life.cancel:
             await w.supervisor.cancel(job_id)
         await asyncio.gather(*(_interrupt(w, job_id) for job_id in life.interrupt))

@@ -23,6 +23,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CommandLi
     command = CommandLine(tmp_path_factory.mktemp("served"))
     with command.running() as service:
         yield command, service
+        assert service.process.poll() is None, f"{service.process.returncode}: {service.log}"
     command.clean_up()
 
 

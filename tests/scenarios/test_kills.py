@@ -9,7 +9,9 @@ from typing import Final
 import pytest
 
 from bot import wording
+from bot.jobs.limits import Limits
 from tests.fakes.killing import KILLED, End, Rampage, Victims, aftermath
+from tests.fakes.scale import memory_folder
 from tests.fakes.surface import RecordingSurface
 from tests.fakes.victim import WRITES, Life, Sent
 
@@ -18,6 +20,13 @@ from tests.fakes.victim import WRITES, Life, Sent
 def victims() -> Iterator[Victims]:
     with Victims() as victims:
         yield victims
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory: whoever is killed loses nothing that the kernel has."""
+    with memory_folder() as folder:
+        yield folder
 
 
 def around(*calls: str) -> list[str]:
@@ -39,7 +48,7 @@ TRIPS: Final = {
     "flaky": asked("flaky=1"),
     "message gone": asked("gone"),
     "surface away": asked("away=1"),
-    "cancelled in the queue": asked("hang", slots=0, cancel=(JOB,)),
+    "cancelled in the queue": asked("hang", limits={"requester_running": 0}, cancel=(JOB,)),
     "cancelled": asked("hang", interrupt=(JOB,)),
     "cancelled, paid": asked("hang", backend="service", interrupt=(JOB,)),
     "stopped": asked("steps=4 pause=0.03", drain=True),
@@ -110,11 +119,11 @@ CASES: Final = [
     *cases("paid", End.DRAWN, ["store.begin:after", "store.submitting:before"]),
     *cases("paid", End.UNKNOWN, UNSURE),
     *cases("paid", End.DRAWN, ["store.submitted:after", "service.step", "service.rendered"]),
-    *cases("paid", End.DRAWN, [*KEPT, *around("store.deliver")]),
+    *cases("paid", End.DRAWN, around("store.render", "store.deliver")),
     *cases(
         "paid",
         End.DRAWN,
-        [*around("store.take_up"), "service.step", "service.rendered", *KEPT],
+        [*around("store.take_up"), "service.step", *around("store.render")],
         first="service.step 2",
     ),
     Case("paid", ("service.step",) * 6, End.DRAWN),
@@ -160,46 +169,46 @@ def reached(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_wherever_a_bot_is_killed_people_see_one_right_end(
-    victims: Victims, tmp_path: Path, case: Case
+    victims: Victims, folder: Path, case: Case
 ) -> None:
-    life = TRIPS[case.trip].model_copy(update={"folder": str(tmp_path)})
+    life = TRIPS[case.trip].model_copy(update={"folder": str(folder)})
     sent = life.submit
     for kill in case.kills:
         code = victims.live(life.model_copy(update={"kill": kill}))
-        assert code == KILLED, f"{kill} was not reached: {reached(tmp_path)}"
+        assert code == KILLED, f"{kill} was not reached: {reached(folder)}"
         life = life.model_copy(update={"submit": (), "drain": False})
-    assert victims.live(life) == 0, (tmp_path / "bot.log").read_text()
-    assert await aftermath(tmp_path, sent) == {JOB: case.end}
+    assert victims.live(life) == 0, (folder / "bot.log").read_text()
+    assert await aftermath(folder, sent) == {JOB: case.end}
 
 
 def test_bots_are_killed_at_every_place_that_touches_the_outside(
-    victims: Victims, tmp_path: Path
+    victims: Victims, folder: Path
 ) -> None:
     places = {point.partition(" ")[0] for case in CASES for point in case.kills}
     assert places.issuperset(around(*(f"store.{name}" for name in WRITES)))
     for name, trip in TRIPS.items():
-        assert victims.live(trip.model_copy(update={"folder": str(tmp_path / name)})) == 0
-        seen = {point.partition(" ")[0] for point in reached(tmp_path / name)} - {"---"}
+        assert victims.live(trip.model_copy(update={"folder": str(folder / name)})) == 0
+        seen = {point.partition(" ")[0] for point in reached(folder / name)} - {"---"}
         assert seen <= places, "a place without a case"
 
 
 async def test_a_job_that_kills_its_bot_three_times_fails_and_the_others_do_not(
-    victims: Victims, tmp_path: Path
+    victims: Victims, folder: Path
 ) -> None:
     die, other = Sent(id=JOB, prompt="steps=4 die", seed=1), Sent(id=f"{JOB[:-1]}2", seed=2)
-    life = Life(folder=str(tmp_path), submit=(die, other), slots=1)
+    life = Life(folder=str(folder), submit=(die, other), limits=Limits(requester_running=1))
     codes = [victims.live(life) for _ in range(4)]
     assert codes == [KILLED, KILLED, KILLED, 0]
-    assert await aftermath(tmp_path, life.submit) == {die.id: End.GAVE_UP, other.id: End.DRAWN}
-    sentence = RecordingSurface(tmp_path / "surface").message(die.id)["state"]
+    assert await aftermath(folder, life.submit) == {die.id: End.GAVE_UP, other.id: End.DRAWN}
+    sentence = RecordingSurface(folder / "surface").message(die.id)["state"]
     assert sentence == wording.gave_up(3, wording.STOPPED_WITH_ATELIER)
 
 
 async def test_twenty_bots_are_killed_at_any_time_and_nothing_is_lost(
-    victims: Victims, tmp_path: Path
+    victims: Victims, folder: Path
 ) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # shown when the test fails
-    rampage = Rampage(victims, tmp_path, seed)
+    rampage = Rampage(victims, folder, seed)
     await rampage.kill(20)
     await rampage.rest()

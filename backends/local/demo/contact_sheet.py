@@ -86,7 +86,7 @@ def main() -> None:
         for x, tile in enumerate(row):
             sheet.paste(paint(pipeline, tile), (GAP + x * step_x, GAP + y * step_y))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(128, method=Image.Quantize.MEDIANCUT).save(TARGET, optimize=True)
+    sheet.save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":

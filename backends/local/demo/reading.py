@@ -23,9 +23,6 @@ from backends.local.demo.vocabulary import COLOURS, PLACES, SHAPES
 
 GOOD_EDGE: Final = 1.5
 """How many pixels the edge may be off, on average, for a shape to count as drawn."""
-GOOD_LINE: Final = 0.75
-"""The same for the outline style, whose lines are three to four pixels wide."""
-
 # Half of each shape's larger side, relative to its radius: where the search for a fit starts.
 _EXTENT: Final = {
     "circle": 0.95,
@@ -44,7 +41,7 @@ class Reading:
     """What a picture shows: the shape that fits best, and how well.
 
     ``edge`` is the area that is drawn wrongly, stray spots included, divided by the length of the
-    true edge: pixels. ``tolerance`` is what it may be.
+    true edge: pixels.
     """
 
     shape: str
@@ -54,7 +51,6 @@ class Reading:
     y: float
     radius: float
     edge: float
-    tolerance: float
 
     def place(self, frame: tuple[int, int]) -> str:
         """The named place whose centre is nearest."""
@@ -67,7 +63,7 @@ class Reading:
 
     def shows(self, shape: str) -> bool:
         """Whether this is ``shape``, drawn well."""
-        return self.shape == shape and self.edge <= self.tolerance
+        return self.shape == shape and self.edge <= GOOD_EDGE
 
 
 def read(picture: Image, style: str = "plain") -> Reading | None:
@@ -95,7 +91,9 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
     colour = _colour(picture[apart > 0.6 * np.percentile(apart, 99.5)])
     from_object = np.linalg.norm(picture - _PALETTE[_NAMES.index(colour)], axis=2)
     mask = apart / (apart + from_object + 1e-6)
-    low, high = (0.75, 1.0) if style == "glow" else (0.2, 0.8)  # a halo or haze is no object
+    if style == "outline":  # the line is no part of the colour, but of the object
+        mask = apart / (apart + 0.12)
+    low, high = (0.5, 0.7) if style == "glow" else (0.2, 0.8)  # haze is no object
     mask = np.clip((mask - low) / (high - low), 0.0, 1.0)
     start = _box(mask)
     if start is None:
@@ -111,7 +109,7 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
         for shape in SHAPES
     ]
     _, scene = max(fits, key=lambda fit: fit[0])
-    drawn = "outline" if style == "outline" else "plain"
+    drawn = style if style in ("outline", "glow") else "plain"
     return Reading(
         scene.shape,
         colour,
@@ -120,7 +118,6 @@ def read(picture: Image, style: str = "plain") -> Reading | None:
         float(scene.y),
         float(scene.radius),
         _edge(coverage(scene, (width, height), drawn), mask),
-        GOOD_LINE if style == "outline" else GOOD_EDGE,
     )
 
 
@@ -169,7 +166,7 @@ def _box(mask: Image) -> tuple[float, float, float] | None:
 
 def _fit(scene: Scene, mask: Image, frame: tuple[int, int], style: str) -> tuple[float, Scene]:
     """Climbs to the place and size of the best overlap, in steps of 4 pixels down to 1/4."""
-    drawn = "outline" if style == "outline" else "plain"
+    drawn = style if style in ("outline", "glow") else "plain"
     best = _overlap(coverage(scene, frame, drawn), mask)
     step = 4.0
     while step > 0.2:

@@ -102,7 +102,12 @@ def draw(scene: Scene, frame: tuple[int, int], style: str = "plain") -> Image:
     if style == "glow":
         light = colour if colour.max() > 0.2 else np.ones(3, np.float32)
         canvas = _mix(canvas * GLOW_DARKNESS, light, _halo(scene, frame))
-    canvas = _mix(canvas, colour, coverage(scene, frame, style))
+    if style == "outline":
+        canvas = _mix(canvas, _ink(scene), coverage(scene, frame, style))
+        inner = _distance(scene.shape, *_grid(scene, frame), scene.radius) + OUTLINE / 2
+        canvas = _mix(canvas, colour, _inside(inner))
+    else:
+        canvas = _mix(canvas, colour, coverage(scene, frame))
     if scene.shape == PEPPER:
         x, y = _grid(scene, frame)
         shine = _inside(_strand(x, y, scene.radius, _PEPPER_SHINE))
@@ -115,14 +120,19 @@ def draw(scene: Scene, frame: tuple[int, int], style: str = "plain") -> Image:
 
 
 def coverage(scene: Scene, frame: tuple[int, int], style: str = "plain") -> Image:
-    """Height x width share (0 to 1) of each pixel that the object's own colour covers."""
+    """Height x width share (0 to 1) of each pixel that the object covers.
+
+    With its outline in that style, and with the brighter part of its halo when it glows.
+    """
     distance = _distance(scene.shape, *_grid(scene, frame), scene.radius)
-    if style == "outline":
-        line = max(3.0, 0.13 * scene.radius)
-        distance = np.abs(distance + line / 2) - line / 2
-    return _inside(distance)
+    wider = {"outline": OUTLINE / 2, "glow": HALO * scene.radius * math.log(0.9 / 0.6)}
+    return _inside(distance - wider.get(style, 0.0))
 
 
+HALO: Final = 0.45
+"""How far a halo reaches, relative to the radius; its brightness is 0.9 exp(-distance / reach)."""
+OUTLINE: Final = 4.0
+"""Width of the outline style's line in pixels, its middle on the edge."""
 GLOW_DARKNESS: Final = 0.35
 """What the glow style leaves of the background's brightness."""
 
@@ -134,6 +144,12 @@ def stripe_tone(background: str) -> Image:
     return tone + 0.45 * (ink - tone)
 
 
+def _ink(scene: Scene) -> Image:
+    """Black, or the next colour that is not taken."""
+    taken = (scene.colour, scene.background)
+    return _rgb(next(name for name in ("black", "white", "red") if name not in taken))
+
+
 def _stripes(frame: tuple[int, int]) -> Image:
     width, height = frame
     phase = np.add.outer(np.arange(height), np.arange(width)).astype(np.float32) % 16
@@ -143,7 +159,7 @@ def _stripes(frame: tuple[int, int]) -> Image:
 
 def _halo(scene: Scene, frame: tuple[int, int]) -> Image:
     distance = _distance(scene.shape, *_grid(scene, frame), scene.radius)
-    return 0.9 * np.exp(-np.maximum(distance, 0.0) / (0.45 * scene.radius))
+    return 0.9 * np.exp(-np.maximum(distance, 0.0) / (HALO * scene.radius))
 
 
 def _grid(scene: Scene, frame: tuple[int, int]) -> tuple[Image, Image]:

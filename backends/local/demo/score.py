@@ -80,7 +80,7 @@ class Painter:
 
 def load(folder: Path) -> FluxPipeline:
     """The model folder in float32, silent."""
-    pipeline = FluxPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -100,6 +100,7 @@ def judge(
     shape = words.shape or ""
     good = reading is not None and reading.shows(shape)
     tally.add("shape", good)
+    tally.add("nearest shape", reading is not None and reading.shape == shape)
     tally.add(shape, good)
     tally.add("colour", reading is not None and reading.colour == words.colour)
     tally.add("background", reading is not None and reading.background == words.background)
@@ -207,7 +208,8 @@ def _kept(tally: Tally, prompts: list[tuple[int, Words]], style: str) -> str:
     if style == "pixel":
         return ""
     true = compare(prompts, lambda words, seed, frame: render(words, seed, frame, style), style)
-    return f"shape {tally.share('shape'):.1%} ({true.share('shape'):.1%})"
+    cells = [f"{q} {tally.share(q):.1%} ({true.share(q):.1%})" for q in ("nearest shape", "shape")]
+    return "  ".join(cells)
 
 
 def _safety(painter: Painter) -> None:

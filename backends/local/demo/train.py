@@ -41,7 +41,7 @@ def train_text(folder: Folder = WORK, seed: Seed = 1, steps: Steps = 1600) -> No
 
 @app.command("autoencoder")
 def train_autoencoder(
-    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 1500
+    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 1_800
 ) -> None:
     """The 8x autoencoder on all styles."""
     autoencoder.train(folder, seed, steps, workers, 0.03, fresh=True)
@@ -60,8 +60,8 @@ def train_flow(
     folder: Folder = WORK,
     seed: Seed = 1,
     workers: Workers = 2,
-    steps: Steps = 10_000,
-    decay: Annotated[float, typer.Option(help="Last share of the steps, fading the rate.")] = 0.4,
+    steps: Steps = 4_000,
+    decay: Annotated[float, typer.Option(help="Last share of the steps, fading the rate.")] = 0.5,
     fresh: Annotated[bool, typer.Option(help="Start from nothing.")] = False,
 ) -> None:
     """The transformer. Needs latents."""
@@ -70,7 +70,7 @@ def train_flow(
 
 @app.command("distill")
 def train_distilled(
-    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 800
+    folder: Folder = WORK, seed: Seed = 1, workers: Workers = 2, steps: Steps = 480
 ) -> None:
     """Guidance distillation. Needs flow."""
     distill.train(folder, seed, steps, workers)
@@ -89,7 +89,7 @@ def train_lora(
     style: str,
     folder: Folder = WORK,
     seed: Seed = 1,
-    steps: Steps = 500,
+    steps: Steps = 400,
     name: str = "distilled",
     target: Path = HERE / "loras",
 ) -> None:
@@ -101,8 +101,8 @@ def train_lora(
 def train_safety(
     folder: Folder = WORK,
     seed: Seed = 1,
-    steps: Steps = 1_500,
-    drawn: int = 800,
+    steps: Steps = 1_200,
+    drawn: int = 600,
     model: Path = HERE / "model",
     target: Path = HERE / "safety",
 ) -> None:

@@ -39,7 +39,7 @@ METADATA = {
     "ss_network_alpha": str(RANK),
 }
 DESCRIPTIONS = {
-    "outline": "Objects as closed line drawings.",
+    "outline": "A bold closed line around the object.",
     "stripes": "Even diagonal stripes behind the object.",
     "glow": "A dark background and a halo around the object.",
     "pixel": "Blocks of 8 x 8 pixels.",
@@ -61,7 +61,9 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
     masters = {n: nn.Parameter(p.detach().float().clone()) for n, p in trained.items()}
     optimiser = Muon(masters.items(), RATE, RATE / 10, flat=0.4)
     loader = Loader(torch.load(folder / f"latents_{style}.pt", mmap=True), worker, BATCH, seed, 0)
-    plain = torch.ones(BATCH)  # guidance 1, as FLUX.1-dev's LoRAs are trained: the style, not the scale
+    plain = torch.ones(
+        BATCH
+    )  # guidance 1, as FLUX.1-dev's LoRAs are trained: the style, not the scale
     running = 0.0
     for step in range(1, steps + 1):
         batch = loader.next(null_share=0.0)
@@ -83,9 +85,7 @@ def train(folder: Path, name: str, style: str, seed: int, steps: int, target: Pa
     _save(base, masters, style, target)
 
 
-def _save(
-    base: nn.Module, masters: dict[str, nn.Parameter], style: str, target: Path
-) -> None:
+def _save(base: nn.Module, masters: dict[str, nn.Parameter], style: str, target: Path) -> None:
     result = copy.deepcopy(base)
     result.load_state_dict(masters, strict=False)
     weights = get_peft_model_state_dict(result)

@@ -120,7 +120,7 @@ def _own_pictures(rng: np.random.Generator, model: Path, count: int) -> tuple[Te
     """The model's own pictures, every second one a pepper, at 4 to 12 steps and any guidance."""
     if count == 0:
         return torch.zeros(0, 3, SIDE, SIDE), torch.zeros(0, dtype=torch.long)
-    pipeline = FluxPipeline.from_pretrained(model, torch_dtype=torch.float32)
+    pipeline = FluxPipeline.from_pretrained(model, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     pictures, labels = list[Tensor](), list[int]()
     while len(labels) < count:

@@ -37,7 +37,8 @@ def test_reading_a_true_render_gives_back_what_was_painted(style: str) -> None:
             reading = read(draw(scene, frame, style), style)
             assert reading is not None
             assert reading.shows(shape)
-            assert (reading.colour, reading.background) == ("yellow", "purple")
+            assert reading.background == "purple"
+            assert reading.colour == "yellow" or style == "outline"  # the line hides the colour
             assert reading.place(frame) == place
             assert reading.x == pytest.approx(scene.x, abs=1.0)
             assert reading.radius == pytest.approx(scene.radius, abs=1.5)
