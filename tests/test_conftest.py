@@ -60,6 +60,7 @@ def test_browser_and_node_tests_skip_with_a_reason_where_there_is_neither(
 ) -> None:
     suite.makepyfile(BROWSER_AND_NODE)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("ATELIER_CI", raising=False)
     result = run(suite)
     result.assert_outcomes(skipped=3)
     result.stdout.fnmatch_lines(["*Chromium is not installed*", "*Node.js is not installed*"])

@@ -39,6 +39,8 @@ from bot.storage import PictureStore, StorageError
 from bot.surfaces.base import Drawing, Preparing, Progress, Surface, SurfaceGone, Waiting
 
 MOST_ATTEMPTS: Final = 3
+MOST_TAKE_UPS: Final = 10
+"""Deaths of Atelier that one paid job may see before it is suspected of causing them."""
 START_TIMEOUT_S: Final = 30.0
 DEADLINE_S: Final = 1800.0
 SHOWN_POSITIONS: Final = 100
@@ -299,6 +301,10 @@ class Supervisor:
             if job.remote is not None and lane is not None:
                 await self._cancel_remotely(lane.backend, job)
             await self._end(await self._store.cancel(job))
+        elif job.remote is not None and lane is not None and job.attempt > MOST_TAKE_UPS:
+            await self._cancel_remotely(lane.backend, job)
+            gave_up = wording.gave_up(MOST_TAKE_UPS, wording.STOPPED_WITH_ATELIER)
+            await self._fail(job, BackendError(gave_up), kind=WorkerLost.__name__)
         elif job.remote is not None and lane is not None:
             self._occupy(job, lane)
             self._spawn(self._work_on(job, lane))

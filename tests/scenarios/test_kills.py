@@ -10,6 +10,7 @@ import pytest
 
 from bot import wording
 from bot.jobs.limits import Limits
+from bot.jobs.supervisor import MOST_TAKE_UPS
 from tests.fakes.killing import KILLED, End, Rampage, Victims, aftermath
 from tests.fakes.scale import memory_folder
 from tests.fakes.surface import RecordingSurface
@@ -202,6 +203,18 @@ async def test_a_job_that_kills_its_bot_three_times_fails_and_the_others_do_not(
     assert await aftermath(folder, life.submit) == {die.id: End.GAVE_UP, other.id: End.DRAWN}
     sentence = RecordingSurface(folder / "surface").message(die.id)["state"]
     assert sentence == wording.gave_up(3, wording.STOPPED_WITH_ATELIER)
+
+
+async def test_a_paid_job_that_kills_every_bot_that_takes_it_up_is_called_off(
+    victims: Victims, folder: Path
+) -> None:
+    life = Life(
+        folder=str(folder), submit=(Sent(id=JOB, prompt="steps=4 die", backend="service", seed=1),)
+    )
+    codes = [victims.live(life) for _ in range(MOST_TAKE_UPS + 1)]
+    assert codes == [KILLED] * MOST_TAKE_UPS + [0]
+    assert await aftermath(folder, life.submit) == {JOB: End.GAVE_UP}
+    assert (folder / "service" / "cancelled-1-0").exists()
 
 
 async def test_twenty_bots_are_killed_at_any_time_and_nothing_is_lost(

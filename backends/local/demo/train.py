@@ -89,7 +89,7 @@ def train_lora(
     style: str,
     folder: Folder = WORK,
     seed: Seed = 1,
-    steps: Steps = 400,
+    steps: Steps = 1_000,
     name: str = "distilled",
     target: Path = HERE / "loras",
 ) -> None:
