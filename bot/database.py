@@ -141,8 +141,9 @@ class Database:
             await _close([self._reader, self._writer])
 
     async def _roll_back(self) -> None:
-        if self._writer.in_transaction:
-            await asyncio.shield(self._writer.rollback())
+        # Unconditionally: a `BEGIN` whose caller was cancelled may only be about to take the lock,
+        # and outside a transaction this does nothing.
+        await asyncio.shield(self._writer.rollback())
 
 
 def _collided(error: Exception) -> bool:
