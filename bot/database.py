@@ -6,6 +6,7 @@ than SQLite 3.40 is used.
 
 import asyncio
 import sqlite3
+import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -214,8 +215,7 @@ async def _migrate(
 
 
 async def _back_up(connection: aiosqlite.Connection, target: Path) -> None:
-    unfinished = target.with_name(f"{target.name}.part")
-    await asyncio.to_thread(unfinished.unlink, missing_ok=True)
+    unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     async with aiosqlite.connect(unfinished) as copy:
         await connection.backup(copy)
     await asyncio.to_thread(unfinished.replace, target)
