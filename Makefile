@@ -14,7 +14,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 FAILED := { echo "The installation did not finish; the lines above say why. The same command goes on from here." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help start setup test check soak bench lock clean
+.PHONY: help start setup test check soak bench pages lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ soak: $(VENV)/.dev ## the long tests: thousands of kills, tens of thousands of j
 bench: $(VENV)/.dev ## run every benchmark and print its figures
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; \
 	$(BIN)/python -m benchmarks.$$(basename $$file .py); done
+
+pages: $(VENV)/.dev ## write what .env.example and docs/configuration.md say about settings anew
+	@$(BIN)/python -m tests.settings_pages
 
 lock: ## renew constraints.txt with the newest versions that pyproject.toml allows
 	@sh -c 'set -e; new=$$(mktemp -d); trap "rm -rf $$new" EXIT; \

@@ -141,6 +141,14 @@ class GenerationRequest(BaseModel):
     sync_mode: bool = False
 
     @property
+    def billed_megapixels(self) -> int:
+        """What a service that sells megapixels counts: each picture rounded up, at 2**20 pixels.
+
+        1024x1024 is sold as one megapixel, so that is the unit.
+        """
+        return self.num_images * -(-self.image_size.pixels // 2**20)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """One seed a picture: `seed`, `seed + 1`, …
 
@@ -440,7 +448,8 @@ Event = (
 class ModelSupport:
     """What a backend can do with one model beyond what the request's own ranges say.
 
-    `sides` are the smallest and largest width or height in pixels, `formats` what it writes.
+    `sides` are the smallest and largest width or height in pixels, `formats` what it writes,
+    `price` is in US dollars a billed megapixel.
     `architecture` is set where another model's weights stand in (the demo answers FLUX.2 requests
     with a FLUX.1), since that decides which LoRAs fit.
     """
@@ -449,21 +458,25 @@ class ModelSupport:
     sides: tuple[int, int]
     prompt_expansion: bool = False
     architecture: ModelName | None = None
+    price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do, as data: `slots` jobs at once, `billed` where each costs money."""
+    """What a backend can do, as data: `slots` jobs at once."""
 
     models: Mapping[ModelName, ModelSupport]
     slots: int
     previews: bool = False
     resumable: bool = False
-    billed: bool = False
 
     def architecture(self, model: ModelName) -> ModelName:
         """The model whose LoRAs fit the weights that answer requests for `model`."""
         return self.models[model].architecture or model
+
+    def price(self, request: GenerationRequest) -> float:
+        """What this request is expected to cost, in US dollars."""
+        return round(self.models[request.model].price * request.billed_megapixels, 6)
 
     def refusals(self, request: GenerationRequest) -> tuple[Problem, ...]:
         """Say what of the request cannot be honoured, nothing being dropped silently."""

@@ -1,4 +1,4 @@
-"""The one HTTP server: health, readiness and metrics now, everything else on the same port later.
+"""The one HTTP server: health, readiness, metrics, and everything else on the same port.
 
 ListenError    the address cannot be listened on; str(error) says why and what to do
 """
@@ -7,7 +7,10 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Generator, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -39,18 +42,31 @@ SECURITY_HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the certificate with its chain, and its unencrypted key."""
+
+    certificate: Path
+    key: Path
+
+
 class ListenError(Exception):
     """The server cannot listen where it was told to."""
 
 
 def create_app(
-    readiness: Readiness, metrics: CollectorRegistry, routers: Sequence[APIRouter] = ()
+    readiness: Readiness,
+    metrics: CollectorRegistry,
+    routers: Sequence[APIRouter] = (),
+    apps: Mapping[str, ASGIApp] | None = None,
 ) -> FastAPI:
     """Build the application. It starts and stops nothing; `bot/app.py` owns every lifetime.
 
-    Errors are answered as `{"error": sentence, "corrected": command or null}`.
+    Errors are answered as `{"error": sentence, "corrected": command or null}`, except by `apps`:
+    each of them answers the paths that begin with its key, which it is given unchanged.
     """
     app = FastAPI(title="Atelier", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_ByPrefix, apps=apps or {})
     app.add_middleware(_SecurityHeaders)
     for router in routers:
         app.include_router(router)
@@ -107,11 +123,27 @@ class HttpServer:
     `stop` lets answers in flight finish for `grace` seconds, then cuts them off.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, grace: float = 5.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        tls: Tls | None = None,
+        grace: float = 5.0,
+    ) -> None:
+        """With `tls` it answers https only.
+
+        Raises:
+            ListenError: the certificate or its key cannot be used.
+        """
         self._host, self._port, self._grace = host, port, grace
+        context = None if tls is None else _context(tls)
+        self._scheme = "http" if context is None else "https"
         self._server = _Server(
             uvicorn.Config(
                 app,
+                ssl_context_factory=None if context is None else lambda *_: context,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -136,7 +168,7 @@ class HttpServer:
             ListenError: the port is taken, or the address is not this machine's.
         """
         listener = await _listen(self._host, self._port)
-        self._url = _url(listener)
+        self._url = _url(self._scheme, listener)
         self._task = asyncio.create_task(self._server.serve([listener]), name="http")
         async with asyncio.timeout(START_TIMEOUT):
             await self._server.up.wait()
@@ -149,6 +181,26 @@ class HttpServer:
         await asyncio.wait([self._task], timeout=self._grace + 5)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # An encrypted key would ask for its passphrase on the terminal; nobody may be there.
+        context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
+    except FileNotFoundError as error:
+        raise ListenError(
+            f"There is no file {error.filename or tls.certificate}; correct ATELIER_TLS_CERT and"
+            " ATELIER_TLS_KEY."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ListenError(
+            f"The certificate {tls.certificate} and its key cannot be used ({error}). Both must be"
+            " unencrypted PEM files that belong together: ATELIER_TLS_CERT with the whole chain,"
+            " ATELIER_TLS_KEY with the key."
+        ) from None
+    return context
 
 
 class _Server(uvicorn.Server):
@@ -182,6 +234,18 @@ class _SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class _ByPrefix:
+    """Hands a request to the application that has its path's beginning."""
+
+    def __init__(self, app: ASGIApp, apps: Mapping[str, ASGIApp]) -> None:
+        self._app, self._apps = app, apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        chosen = (app for prefix, app in self._apps.items() if path.startswith(prefix))
+        await next(chosen, self._app)(scope, receive, send)
 
 
 async def _listen(host: str, port: int) -> socket.socket:
@@ -227,8 +291,8 @@ def _why(error: OSError, host: str, port: int) -> str:
             return f"Cannot listen on port {port} of {host}: {error.strerror}."
 
 
-def _url(listener: socket.socket) -> str:
+def _url(scheme: str, listener: socket.socket) -> str:
     address, port = listener.getsockname()[:2]
     if listener.family == socket.AF_INET6:
-        return f"http://[{'::1' if address == '::' else address}]:{port}"
-    return f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"  # noqa: S104
+        return f"{scheme}://[{'::1' if address == '::' else address}]:{port}"
+    return f"{scheme}://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"  # noqa: S104

@@ -86,6 +86,7 @@ def limits(here: Effective[CommunitySettings], requester: Requester) -> Limits:
         community_queued=settings.community_queued,
         community_running=settings.community_running,
         community_per_day=settings.community_per_day,
+        community_budget=settings.daily_budget,
         community_weight=settings.community_weight,
     )
 

@@ -15,7 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 import annotated_types
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,6 +34,10 @@ PREFIX: Final = "ATELIER_"
 ENV_FILE: Final = Path(".env")
 _HOST_NAME: Final = re.compile(r"[\w.-]+")
 _OF_THE_TESTS: Final = frozenset({"ATELIER_CI"})
+
+
+FAL_QUEUE: Final = "https://queue.fal.run"
+FAL_REST: Final = "https://rest.fal.ai"
 
 
 class SettingsError(Exception):
@@ -71,6 +83,48 @@ def _is_ipv6(name: str) -> bool:
     return True
 
 
+def _base_url(value: str) -> str:
+    """Keep scheme, host, port and path of a web address."""
+    url = urlsplit(value)
+    try:
+        usable = url.scheme in ("http", "https") and url.hostname and (url.port or 1)
+    except ValueError:
+        usable = False
+    if not usable or url.username or url.query or url.fragment:
+        raise ValueError("an address such as https://example.com, without user, ? and #")
+    return value.rstrip("/")
+
+
+def _fal_rest(queue_url: str) -> str:
+    """Find the storage that belongs to a queue: a gateway's key must never reach fal's."""
+    if queue_url == FAL_QUEUE:
+        return FAL_REST
+    url = urlsplit(queue_url)
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _query(value: str) -> str:
+    if not re.fullmatch(r"[!-~]*", value) or "#" in value:
+        raise ValueError("a query such as name=value&other=value, percent-encoded")
+    return value.lstrip("?&")
+
+
+def _keys(value: object) -> object:
+    """Split a comma-separated list of keys."""
+    if not isinstance(value, str):
+        return value
+    return tuple(key.strip() for key in value.split(",") if key.strip())
+
+
+def _long_enough(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    plain = [key.get_secret_value() for key in keys]
+    if not all(re.fullmatch(r"[!-~]{16,200}", key) for key in plain):
+        raise ValueError("keys of 16 to 200 characters without spaces, with commas between")
+    if len(set(plain)) < len(plain):
+        raise ValueError("different keys")
+    return keys
+
+
 def _sendable(token: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
         raise ValueError("the token as it was given, without spaces and line breaks")
@@ -79,6 +133,11 @@ def _sendable(token: SecretStr) -> SecretStr:
 
 Token = Annotated[SecretStr, AfterValidator(_sendable)]
 Folder = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Query = Annotated[str, AfterValidator(_query)]
+Keys = Annotated[
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys), AfterValidator(_long_enough)
+]
 HostNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_host_names)
 ]
@@ -99,10 +158,47 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    backend: Literal["auto", "local", "demo"] = Field(
+    backend: Literal["auto", "local", "fal", "demo"] = Field(
         "auto",
-        description="Who draws: `local` uses the weights of `ATELIER_LOCAL_MODEL`, `demo` the small"
-        " model that comes with Atelier, `auto` the first of these that is there.",
+        description="Who draws: `local` uses the weights of `ATELIER_LOCAL_MODEL`, `fal` the"
+        " service at `FAL_QUEUE_URL`, `demo` the small model that comes with Atelier. `auto`"
+        " decides for each model: `local` if its weights are named, else `fal` with a key, else"
+        " `demo`.",
+    )
+    fal_key: Token | None = Field(
+        None,
+        validation_alias="FAL_KEY",
+        description="Key of fal, or of the gateway at `FAL_QUEUE_URL`. It pays for what is drawn.",
+    )
+    fal_queue_url: BaseUrl = Field(
+        FAL_QUEUE,
+        validation_alias="FAL_QUEUE_URL",
+        description="Where jobs are submitted: fal, or anything that speaks its queue protocol,"
+        " such as another Atelier at `http://HOST:8470/queue`. Its host may be private.",
+    )
+    fal_rest_url: BaseUrl = Field(
+        default_factory=lambda data: _fal_rest(data["fal_queue_url"]),
+        validation_alias="FAL_REST_URL",
+        description="Where LoRA files are uploaded and webhook keys are published. Unset:"
+        " `https://rest.fal.ai`, or the origin of `FAL_QUEUE_URL` where that is not fal's.",
+    )
+    fal_auth_scheme: Literal["Key", "Bearer", "none"] = Field(
+        "Key",
+        validation_alias="FAL_AUTH_SCHEME",
+        description="Word before the key: `Key`, `Bearer`, or `none` to send no key.",
+    )
+    fal_extra_query: Query = Field(
+        "",
+        validation_alias="FAL_EXTRA_QUERY",
+        description="Fixed query that a gateway wants on every call, such as `_subdomain=queue`.",
+    )
+    fal_concurrency: int = Field(
+        4,
+        ge=1,
+        le=100,
+        validation_alias="FAL_CONCURRENCY",
+        description="Jobs handed to fal at once. A new account draws 2 at a time; more wait in"
+        " fal's queue, where our fairness among people ends.",
     )
     local_model: str | None = Field(
         None,
@@ -149,6 +245,30 @@ class Settings(BaseSettings):
     port: int = Field(
         8470, ge=0, le=65535, description="Port of the HTTP server; 0 takes any free one."
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="PEM file with the certificate and its chain; with `ATELIER_TLS_KEY` the"
+        " server answers https only, which fal's Python client needs.",
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file with the certificate's unencrypted key."
+    )
+    public_url: BaseUrl | None = Field(
+        None,
+        description="Address at which others reach this server. fal then tells when a job is done"
+        " by a webhook.",
+    )
+    api_keys: Keys = Field(
+        (),
+        description="Keys of the fal-compatible endpoint, at least 16 characters each, with commas"
+        " between; each is a requester of its own. Without any, the endpoint answers this machine"
+        " only.",
+    )
+    allow_unchecked: bool = Field(
+        False,
+        description="Whether programs may turn the safety checker off with"
+        " `enable_safety_checker: false`.",
+    )
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
@@ -172,6 +292,13 @@ class Settings(BaseSettings):
         "info", description="How much Atelier logs: `debug`, `info`, `warning` or `error`."
     )
 
+    @field_validator("tls_key")
+    @classmethod
+    def _both_or_neither(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("the key that belongs to ATELIER_TLS_CERT: set both or neither")
+        return key
+
     @property
     def jobs_db(self) -> Path:
         """The database of jobs, communities and members."""
@@ -185,8 +312,15 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for the log to hide."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        values = [getattr(self, name) for name in type(self).model_fields]
+        single = [value for value in values if isinstance(value, SecretStr)]
+        return tuple(value.get_secret_value() for value in [*single, *self.api_keys])
+
+    @property
+    def draws_with_fal(self) -> bool:
+        """Whether jobs may go to fal: with a key, or to a gateway that wants none."""
+        asked = self.backend in {"auto", "fal"}
+        return asked and (self.fal_key is not None or self.fal_auth_scheme == "none")
 
 
 def variable(name: str) -> str:
@@ -237,7 +371,8 @@ def _sentence(error: ErrorDetails) -> str:
     names = (n for n in Settings.model_fields if location in (n, variable(n)))
     name = next(names)
     info = Settings.model_fields[name]
-    value = "not usable" if "SecretStr" in str(info.annotation) else shown(error["input"])
+    secret = "SecretStr" in str(info.annotation) or "@" in str(error["input"])
+    value = "not usable" if secret else shown(error["input"])
     return f"{variable(name)} is {value}; use {_allowed(info, error)}."
 
 

@@ -116,9 +116,9 @@ def error(error: BackendError) -> str:
     return str(error)
 
 
-def quota(quota: str, limit: int, resets_at: float | None) -> str:
+def quota(quota: str, limit: float, resets_at: float | None) -> str:
     """Why a job was not taken."""
-    jobs = f"{limit} job{'' if limit == 1 else 's'}"
+    jobs = f"{limit:g} job{'' if limit == 1 else 's'}"
     match quota:
         case "requester_queued":
             return f"You already have {jobs} waiting, which is the limit here. Wait for one to end."
@@ -128,6 +128,11 @@ def quota(quota: str, limit: int, resets_at: float | None) -> str:
             return f"You have used your {jobs} of today. The next day begins {_when(resets_at)}."
         case "community_per_day":
             return f"The {jobs} of today are used up here. The next day begins {_when(resets_at)}."
+        case "community_budget":
+            return (
+                f"Today's ${limit:.2f} for pictures do not cover this one as well. The next day"
+                f" begins {_when(resets_at)}."
+            )
         case _:
             return f"{jobs} are waiting, which is all that fit. Please try again in a while."
 

@@ -7,32 +7,60 @@ queued; nothing is dropped silently.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from backends.base import Backend, GenerationRequest, ModelName, parse_request
-from backends.errors import BadRequest
+from backends.errors import BadRequest, Problem
 from bot import wording
 from bot.commands.again import new_seed
 from bot.commands.prompt import Wish, heavy_loras, render
-from bot.communities import MemberSettings, SettingsDamaged, member_defaults
+from bot.communities import (
+    CommunitySettings,
+    Effective,
+    MemberSettings,
+    SettingsDamaged,
+    member_defaults,
+)
 from bot.community_store import CommunityStore
 from bot.jobs.job import Job, JobDraft, Place
 from bot.jobs.limits import Limits
 from bot.jobs.store import JobStore, QuotaExceeded
 from bot.jobs.supervisor import LoraUnavailable, NotStarted
-from bot.permissions import Requester, limits, may
+from bot.permissions import Refusal, Requester, limits, may
 
-_LEAST_PRICE: Final = 0.000_001
-"""US dollars that a billed job costs at least. No backend says its price beforehand yet, so the
-day's budget is kept by refusing jobs once it is spent."""
+
+@dataclass(frozen=True, slots=True)
+class LoraRefusal:
+    """The LoRA at `index` of the request, called `path`, is not there or does not fit."""
+
+    index: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUsedUp:
+    """`quota` names a field of `Limits`; `resets_at` is None where a place is soon free again."""
+
+    quota: str
+    resets_at: float | None
+
+
+Why = tuple[Problem, ...] | Refusal | LoraRefusal | QuotaUsedUp
+"""What a refusal is about, for programs."""
 
 
 class Refused(Exception):
-    """The wish cannot be granted; str() is for the requester, `corrected` a command to copy."""
+    """The wish cannot be granted; str() is for the requester, `corrected` a command to copy.
 
-    def __init__(self, sentence: str, corrected: str | None = None) -> None:
+    `why` tells programs what it is about, where there is more to say than the sentence.
+    """
+
+    def __init__(
+        self, sentence: str, corrected: str | None = None, *, why: Why | None = None
+    ) -> None:
         super().__init__(sentence)
         self.corrected = corrected
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +72,18 @@ class Ask:
     place: Place
     surface: str
     job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Somebody orders a request that is complete already, as programs do."""
+
+    request: GenerationRequest
+    requester: Requester
+    place: Place
+    surface: str
+    job_id: str
+    ping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +126,7 @@ class LoraNames(Protocol):
 
 
 class Imagine:
-    """Turns an `Ask` into a `Plan`."""
+    """Turns an `Ask` or an `Order` into a `Plan`."""
 
     def __init__(
         self,
@@ -107,43 +147,67 @@ class Imagine:
         Raises:
             Refused: says why, for the requester.
         """
-        community = ask.place.community
+        here = await self._here(ask.place)
         try:
-            here = await self._communities.effective(community)
-            member = await self._communities.member(community, ask.requester.id)
+            member = await self._communities.member(ask.place.community, ask.requester.id)
         except SettingsDamaged as error:
             raise Refused(str(error)) from error
         mine = member_defaults(here, member).settings
         if (preset := ask.wish.preset or mine.preset) is not None:
             raise Refused(wording.no_such_preset(preset))
-        request = _request(ask.wish, mine)
+        order = Order(
+            request=_request(ask.wish, mine),
+            requester=ask.requester,
+            place=_place(ask, mine),
+            surface=ask.surface,
+            job_id=ask.job_id,
+            ping=mine.ping,
+        )
+        return replace(await self._admit(order, here), notes=_notes(ask.wish))
+
+    async def admit(self, order: Order) -> Plan:
+        """Check all that can be known now of a request that is complete.
+
+        Raises:
+            Refused: says why, for the requester.
+        """
+        return await self._admit(order, await self._here(order.place))
+
+    async def _here(self, place: Place) -> Effective[CommunitySettings]:
+        try:
+            return await self._communities.effective(place.community)
+        except SettingsDamaged as error:
+            raise Refused(str(error)) from error
+
+    async def _admit(self, order: Order, here: Effective[CommunitySettings]) -> Plan:
+        request = order.request
         backend = self._backends.choose(request.model)
         capabilities = backend.capabilities
         if found := capabilities.refusals(request):
-            raise Refused(wording.problems(found))
-        spent, price = 0.0, 0.0
-        if capabilities.billed:
-            spent, price = await self._jobs.spent_today(community), _LEAST_PRICE
-        refusal = may(here, ask.requester, request, price=price, spent_today=spent)
+            raise Refused(wording.problems(found), why=found)
+        price, spent = capabilities.price(request), 0.0
+        if price > 0:
+            spent = await self._jobs.spent_today(order.place.community)
+        refusal = may(here, order.requester, request, price=price, spent_today=spent)
         if refusal is not None:
-            raise Refused(wording.refusal(refusal))
-        try:
-            for lora in request.loras:
+            raise Refused(wording.refusal(refusal), why=refusal)
+        for index, lora in enumerate(request.loras):
+            try:
                 await self._loras.check(lora.path, capabilities.architecture(request.model))
-        except LoraUnavailable as error:
-            raise Refused(str(error)) from error
+            except LoraUnavailable as error:
+                raise Refused(str(error), why=LoraRefusal(index, lora.path)) from error
         return Plan(
             JobDraft(
-                id=ask.job_id,
-                surface=ask.surface,
-                requester=ask.requester.id,
-                place=_place(ask, mine),
+                id=order.job_id,
+                surface=order.surface,
+                requester=order.requester.id,
+                place=order.place,
                 request=request,
                 backend=backend.name,
-                ping=mine.ping,
+                ping=order.ping,
+                price=price,
             ),
-            limits(here, ask.requester),
-            _notes(ask.wish),
+            limits(here, order.requester),
         )
 
 
@@ -160,11 +224,22 @@ class Draw:
         Raises:
             Refused: says why, for the requester; nothing is left behind.
         """
-        plan = await self._imagine.plan(ask)
+        return await self._submit(await self._imagine.plan(ask))
+
+    async def order(self, order: Order) -> Taken:
+        """The same for a request that is complete already.
+
+        Raises:
+            Refused: says why, for the requester; nothing is left behind.
+        """
+        return await self._submit(await self._imagine.admit(order))
+
+    async def _submit(self, plan: Plan) -> Taken:
         try:
             job = await self._submitter.submit(plan.draft, plan.limits)
         except QuotaExceeded as error:
-            raise Refused(wording.quota(error.quota, error.limit, error.resets_at)) from error
+            sentence = wording.quota(error.quota, error.limit, error.resets_at)
+            raise Refused(sentence, why=QuotaUsedUp(error.quota, error.resets_at)) from error
         except NotStarted as error:
             raise Refused(wording.NOT_SHOWN) from error
         return Taken(job, plan.notes)
@@ -191,7 +266,7 @@ def _request(wish: Wish, mine: MemberSettings) -> GenerationRequest:
     try:
         return parse_request({name: value for name, value in chosen.items() if value is not None})
     except BadRequest as error:
-        raise Refused(wording.problems(error.problems)) from error
+        raise Refused(wording.problems(error.problems), why=error.problems) from error
 
 
 def _place(ask: Ask, mine: MemberSettings) -> Place:

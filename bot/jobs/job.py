@@ -97,7 +97,10 @@ class Fault(_Value):
 
 @dataclass(frozen=True, slots=True)
 class JobDraft:
-    """A job as it is submitted. `id` is a uuid4; submitting the same id twice changes nothing."""
+    """A job as it is submitted. `id` is a uuid4; submitting the same id twice changes nothing.
+
+    `price` is the estimate in US dollars, 0 where drawing is free.
+    """
 
     id: str
     surface: str
@@ -107,6 +110,7 @@ class JobDraft:
     backend: str
     preset: str | None = None
     ping: bool = False
+    price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class Job:
     backend: str
     preset: str | None
     ping: bool
+    price: float
     limits: Limits
     state: JobState
     attempt: int

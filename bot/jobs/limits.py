@@ -13,8 +13,9 @@ class Limits:
     """Caps and weights for one requester and for the whole community. None is no limit.
 
     `queued` counts jobs that wait, `running` jobs that are being drawn, `per_day` jobs submitted
-    since midnight UTC that neither failed nor were cancelled. A requester's weight is their share
-    of the community's turns, the community's weight its share of the instance's.
+    since midnight UTC that neither failed nor were cancelled. `community_budget` is what the jobs
+    of such a day may cost, in US dollars. A requester's weight is their share of the community's
+    turns, the community's weight its share of the instance's.
     """
 
     requester_queued: int | None = None
@@ -24,6 +25,7 @@ class Limits:
     community_queued: int | None = None
     community_running: int | None = None
     community_per_day: int | None = None
+    community_budget: float | None = None
     community_weight: float = 1.0
 
 

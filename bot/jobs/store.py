@@ -15,6 +15,7 @@ import aiosqlite
 from pydantic import TypeAdapter
 
 from backends.base import GenerationRequest, load_request
+from backends.errors import OutcomeUnknown
 from bot.database import Database, Migration, Row, load_migrations
 from bot.jobs.job import (
     TRANSITIONS,
@@ -33,6 +34,7 @@ MAX_WAITING: Final = 20_000
 
 
 _LIMITS: Final = TypeAdapter(Limits)
+_SPENT: Final = "SELECT total(charge) FROM jobs WHERE community = ? AND created_at >= ?"
 
 
 def migrations() -> tuple[Migration, ...]:
@@ -47,7 +49,7 @@ class QuotaExceeded(Exception):
     set for daily ones.
     """
 
-    def __init__(self, quota: str, limit: int, resets_at: float | None = None) -> None:
+    def __init__(self, quota: str, limit: float, resets_at: float | None = None) -> None:
         super().__init__(f"{quota} is limited to {limit}")
         self.quota = quota
         self.limit = limit
@@ -87,7 +89,8 @@ class JobStore:
             await self._admit(sql, draft, limits, now)
             await sql.execute(
                 "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, ping,"
-                " limits, receipt, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " price, charge, limits, receipt, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     draft.id,
                     draft.surface,
@@ -97,6 +100,8 @@ class JobStore:
                     draft.backend,
                     draft.preset,
                     draft.ping,
+                    draft.price,
+                    draft.price,
                     _LIMITS.dump_json(limits).decode(),
                     None if receipt is None else json.dumps(receipt),
                     now,
@@ -152,6 +157,12 @@ class JobStore:
             count = _present(await _one(sql, query, *args))[0]
             if count >= limit:
                 raise QuotaExceeded(quota, limit, resets_at)
+        budget = limits.community_budget
+        if draft.price > 0 and budget is not None:
+            spent = _present(await _one(sql, _SPENT, community, midnight))[0]
+            # Sums of prices are rounded to a millionth of a dollar: 0.1 + 0.2 is not over 0.3.
+            if round(spent + draft.price - budget, 6) > 0:
+                raise QuotaExceeded("community_budget", budget, midnight + 86_400)
 
     async def save_receipt(self, job_id: str, receipt: Receipt) -> Job:
         """Keep the surface's note of its message; from now on the job may run."""
@@ -198,15 +209,20 @@ class JobStore:
 
     async def render(self, job: Job, result: Result) -> Job | None:
         """running -> rendered, also when the wish to cancel came too late to save the work."""
-        return await self._move(job, JobState.RENDERED, result=result.model_dump_json())
+        charge = job.price if result.cost is None else result.cost
+        return await self._move(
+            job, JobState.RENDERED, result=result.model_dump_json(), charge=charge
+        )
 
     async def fail(self, job: Job, fault: Fault) -> Job | None:
-        """queued or running -> failed."""
-        return await self._move(job, JobState.FAILED, fault=fault.model_dump_json())
+        """queued or running -> failed. Only what may have been billed still counts as spent."""
+        charge = job.price if fault.kind == OutcomeUnknown.__name__ else 0.0
+        return await self._move(job, JobState.FAILED, fault=fault.model_dump_json(), charge=charge)
 
     async def cancel(self, job: Job) -> Job | None:
-        """queued or running -> cancelled."""
-        return await self._move(job, JobState.CANCELLED)
+        """queued or running -> cancelled. What was submitted may be billed all the same."""
+        charge = 0.0 if job.remote is None else job.price
+        return await self._move(job, JobState.CANCELLED, charge=charge)
 
     async def requeue(self, job: Job, *, failed: bool) -> Job | None:
         """running -> queued, to run again; `failed` when the attempt was to blame for it.
@@ -218,6 +234,7 @@ class JobStore:
                 sql,
                 "UPDATE jobs SET state = iif(cancel_requested, 'cancelled', 'queued'),"
                 " ended_at = iif(cancel_requested, ?, NULL), failures = failures + ?,"
+                " charge = iif(cancel_requested, 0, price),"
                 " submitting = 0, remote = NULL, started_at = NULL"
                 " WHERE id = ? AND attempt = ? AND state = 'running' RETURNING *",
                 self._clock(),
@@ -235,7 +252,8 @@ class JobStore:
         async with self._database.write() as sql:
             await sql.execute(
                 "UPDATE jobs SET cancel_requested = 1, ended_at = CASE state"
-                " WHEN 'queued' THEN ? ELSE ended_at END, state = CASE state"
+                " WHEN 'queued' THEN ? ELSE ended_at END, charge = CASE state"
+                " WHEN 'queued' THEN 0 ELSE charge END, state = CASE state"
                 " WHEN 'queued' THEN 'cancelled' ELSE state END"
                 " WHERE id = ? AND state IN ('queued', 'running')",
                 (self._clock(), job_id),
@@ -317,12 +335,8 @@ class JobStore:
         return {JobState(state): count for state, count in rows}
 
     async def spent_today(self, community: str) -> float:
-        """US dollars that the community's jobs have cost since midnight, UTC."""
-        row = await self._database.row(
-            "SELECT total(json_extract(result, '$.cost')) FROM jobs"
-            " WHERE community = ? AND created_at >= ?",
-            (community, day_start(self._clock())),
-        )
+        """US dollars that the community's jobs since midnight, UTC, have cost or will."""
+        row = await self._database.row(_SPENT, (community, day_start(self._clock())))
         return float(_present(row)[0])
 
     async def history(
@@ -420,6 +434,7 @@ def _job(row: Row) -> Job:
         backend=row["backend"],
         preset=row["preset"],
         ping=bool(row["ping"]),
+        price=row["price"],
         limits=_LIMITS.validate_json(row["limits"]),
         state=JobState(row["state"]),
         attempt=row["attempt"],

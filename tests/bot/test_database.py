@@ -142,6 +142,29 @@ async def test_an_exception_or_a_cancellation_rolls_back(tmp_path: Path) -> None
     await database.close()
 
 
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_writer_cancelled_on_its_way_to_the_lock_does_not_keep_it(
+    tmp_path: Path, ticks: int
+) -> None:
+    database = await Database.open(tmp_path / "x.db", [ONE])
+
+    async def write() -> None:
+        async with database.write() as sql:
+            await sql.execute("INSERT INTO notes VALUES ('written')")
+
+    for count in range(1, 51):
+        hasty = asyncio.create_task(write())
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        hasty.cancel()
+        await asyncio.gather(hasty, return_exceptions=True)
+        before = len(await database.rows("SELECT * FROM notes"))
+        async with asyncio.timeout(5):
+            await write()
+        assert len(await database.rows("SELECT * FROM notes")) == before + 1, count
+    await database.close()
+
+
 async def test_two_openers_at_once_migrate_once(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     opened = await asyncio.gather(*(Database.open(path, [ONE, TWO]) for _ in range(4)))

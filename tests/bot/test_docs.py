@@ -1,7 +1,6 @@
 """The documentation lists what there is: every setting, command, option, route and dependency."""
 
 import re
-import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 import pytest
 import typer.main
 from prometheus_client import CollectorRegistry
-from pydantic_core import PydanticUndefined
 
 from bot.cli import cli
 from bot.http import create_app
-from bot.settings import Settings, load_settings, variable
+from bot.settings import Settings, load_settings
 from bot.signing import Signer
 from bot.surfaces.web.access import Access
 from bot.surfaces.web.routes import Playground, create_router
+from tests import settings_pages
 
 
 @pytest.fixture(scope="session")
@@ -47,42 +46,15 @@ def code(text: str) -> list[str]:
 # --- Settings ---------------------------------------------------------------------------------
 
 
-def settings() -> Iterator[tuple[str, str, str]]:
-    """Yield variable, default as text, and meaning of every setting."""
-    for name, info in Settings.model_fields.items():
-        assert info.description, f"{name} says nothing about itself"
-        if isinstance(info.default, Path):
-            default = f"./{info.default}"
-        elif info.default in (None, (), PydanticUndefined):
-            default = ""
-        else:
-            default = str(info.default)
-        yield variable(name), default, info.description
-
-
 def test_the_table_of_settings_is_what_the_settings_say_of_themselves(docs: Path) -> None:
-    rows = [
-        f"| `{name}` | {f'`{default}`' if default else '–'} | {meaning} |"
-        for name, default, meaning in settings()
-    ]
-    documented = re.findall(r"^\| `.*", read(docs / "configuration.md"), flags=re.MULTILINE)
-    assert documented == rows
+    documented = settings_pages.ROWS.search(read(docs / "configuration.md"))
+    assert documented is not None
+    assert documented[0] == settings_pages.table()
 
 
 def test_the_example_names_every_variable_with_its_default(root: Path) -> None:
-    blocks = [
-        "\n".join(
-            (
-                *textwrap.wrap(
-                    meaning, 88, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-                ),
-                f"#{name}={default}",
-            )
-        )
-        for name, default, meaning in settings()
-    ]
-    _, *documented = read(root / ".env.example").rstrip("\n").split("\n\n")
-    assert documented == blocks
+    _, _, documented = read(root / ".env.example").partition("\n\n")
+    assert documented == settings_pages.example() + "\n"
 
 
 @pytest.mark.parametrize("commented", [True, False])

@@ -3,16 +3,20 @@
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from prometheus_client import CollectorRegistry, Counter
+from starlette.types import Receive, Scope, Send
 
 from bot import http
-from bot.http import HttpServer, ListenError, create_app
+from bot.http import HttpServer, ListenError, Tls, create_app
 
 
 class Checks:
@@ -194,3 +198,79 @@ async def test_forwarding_headers_are_not_believed() -> None:
         answer = await client.get("/peer", headers={"X-Forwarded-For": "203.0.113.9"})
     await server.stop()
     assert answer.json() == "127.0.0.1"
+
+
+# --- Applications of their own ----------------------------------------------------------------
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(scope["path"], headers={"Cache-Control": "max-age=9"})(
+        scope, receive, send
+    )
+
+
+async def test_an_application_answers_what_begins_with_its_prefix_and_nothing_else(
+    checks: Checks,
+) -> None:
+    server = HttpServer(
+        create_app(checks, CollectorRegistry(), apps={"/queue/": echo}), host="127.0.0.1", port=0
+    )
+    await server.start()
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        answer = await client.get("/queue/fal-ai/flux")
+        assert answer.text == "/queue/fal-ai/flux"
+        assert answer.headers["cache-control"] == "max-age=9"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert (await client.get("/queues")).status_code == 404
+        assert (await client.get("/healthz")).status_code == 200
+    await server.stop()
+
+
+# --- TLS --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[Tls, trustme.CA]:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    issued.private_key_pem.write_to_path(key)
+    for part in issued.cert_chain_pems:
+        part.write_to_path(chain, append=True)
+    return Tls(chain, key), authority
+
+
+async def test_with_a_certificate_it_answers_https_only(
+    checks: Checks, tls: tuple[Tls, trustme.CA]
+) -> None:
+    files, authority = tls
+    app = create_app(checks, CollectorRegistry())
+    server = HttpServer(app, host="127.0.0.1", port=0, tls=files)
+    await server.start()
+    assert server.url.startswith("https://127.0.0.1:")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with httpx.AsyncClient(base_url=server.url, verify=trusting) as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+    async with httpx.AsyncClient() as stranger:
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            await stranger.get(f"{server.url}/healthz")
+        with pytest.raises(httpx.TransportError):
+            await stranger.get(server.url.replace("https", "http") + "/healthz")
+    await server.stop()
+
+
+@pytest.mark.parametrize("damage", ["missing", "of another certificate", "no PEM"])
+async def test_a_key_that_cannot_be_used_is_said_before_listening(
+    checks: Checks, tls: tuple[Tls, trustme.CA], damage: str
+) -> None:
+    files, _ = tls
+    match damage:
+        case "missing":
+            files.key.unlink()
+        case "of another certificate":
+            trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path(files.key)
+        case _:
+            files.key.write_text("hello")
+    with pytest.raises(ListenError, match="ATELIER_TLS_KEY"):
+        HttpServer(create_app(checks, CollectorRegistry()), host="127.0.0.1", port=0, tls=files)

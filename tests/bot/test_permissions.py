@@ -167,6 +167,7 @@ def test_the_job_store_gets_the_persons_and_the_communitys_limits() -> None:
         community_running=4,
         community_per_day=1000,
         community_weight=3.0,
+        daily_budget=2.5,
         roles={"artist": Allowance(requester_queued=9, requester_weight=4)},
     )
     assert limits(here, ARTIST) == Limits(
@@ -177,6 +178,7 @@ def test_the_job_store_gets_the_persons_and_the_communitys_limits() -> None:
         community_queued=100,
         community_running=4,
         community_per_day=1000,
+        community_budget=2.5,
         community_weight=3.0,
     )
     assert limits(here, ANA).requester_queued == 3
@@ -191,7 +193,7 @@ def test_declared_limits_do_not_bind_the_owner_of_the_instance() -> None:
 def test_limits_that_somebody_set_bind_the_owner_too() -> None:
     here = community({"daily_budget": 2.0}, requester_queued=3, blocked_words={"cat"})
     dog = parse_request({"prompt": "a dog"})
-    assert limits(here, OWNER) == Limits(requester_queued=3)
+    assert limits(here, OWNER) == Limits(requester_queued=3, community_budget=2.0)
     assert may(here, OWNER, dog, price=1, spent_today=2) == OverBudget(1, 2, 2)
     assert may(here, OWNER, CAT) == WordsBlocked(("cat",))
 

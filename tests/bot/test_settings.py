@@ -64,12 +64,88 @@ def test_host_names_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
+    ("queue", "rest"),
+    [
+        ("", "https://rest.fal.ai"),
+        ("https://queue.fal.run/", "https://rest.fal.ai"),
+        ("http://gpu.lan:8470/queue", "http://gpu.lan:8470"),
+    ],
+)
+def test_files_go_to_the_storage_that_belongs_to_the_queue(
+    queue: str, rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_QUEUE_URL", queue)
+    assert load_settings().fal_rest_url == rest
+    monkeypatch.setenv("FAL_REST_URL", "https://files.example.com/")
+    assert load_settings().fal_rest_url == "https://files.example.com"
+
+
+@pytest.mark.parametrize(
+    ("variables", "drawn"),
+    [
+        ({}, False),
+        ({"FAL_KEY": "id:secret"}, True),
+        ({"FAL_AUTH_SCHEME": "none"}, True),
+        ({"FAL_KEY": "id:secret", "ATELIER_BACKEND": "fal"}, True),
+        ({"FAL_KEY": "id:secret", "ATELIER_BACKEND": "demo"}, False),
+    ],
+)
+def test_fal_draws_with_a_key_or_where_none_is_wanted(
+    variables: dict[str, str], drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().draws_with_fal is drawn
+
+
+def test_keys_of_the_endpoint_are_a_list_that_no_log_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATELIER_API_KEYS", "first-key-of-many, second-key-of-many,")
+    settings = load_settings()
+    assert [key.get_secret_value() for key in settings.api_keys] == [
+        "first-key-of-many",
+        "second-key-of-many",
+    ]
+    assert "second-key-of-many" in settings.secrets
+    assert "key-of-many" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "keys", ["short", "with a space in it", "twice-the-same-key,twice-the-same-key"]
+)
+def test_keys_that_cannot_be_used_are_refused_without_being_shown(
+    keys: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_API_KEYS", keys)
+    with pytest.raises(SettingsError, match="ATELIER_API_KEYS is not usable") as caught:
+        load_settings()
+    assert keys not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         (
+            "FAL_QUEUE_URL",
+            "queue.fal.run",
+            "FAL_QUEUE_URL is “queue.fal.run”; use an address such as https://example.com, without"
+            " user, ? and #.",
+        ),
+        (
+            "FAL_REST_URL",
+            "https://me:secret@example.com",
+            "FAL_REST_URL is not usable; use an address such as"
+            " https://example.com, without user, ? and #.",
+        ),
+        (
+            "ATELIER_TLS_CERT",
+            "/etc/cert.pem",
+            "ATELIER_TLS_KEY is None; use the key that belongs to ATELIER_TLS_CERT: set both or"
+            " neither.",
+        ),
+        (
             "ATELIER_BACKEND",
             "gpu",
-            "ATELIER_BACKEND is “gpu”; use auto, local or demo.",
+            "ATELIER_BACKEND is “gpu”; use auto, local, fal or demo.",
         ),
         (
             "ATELIER_PORT",

@@ -79,9 +79,9 @@ def test_every_quota_says_its_number_and_what_to_do(quota: str) -> None:
     if quota.endswith("weight"):
         return
     sentence = wording.quota(quota, 3, 1_800_000_000.0)
-    assert "3 jobs" in sentence
+    assert ("$3.00" if quota.endswith("budget") else "3 jobs") in sentence
     assert sentence.endswith(".")
-    if quota.endswith("per_day"):
+    if quota.endswith(("per_day", "budget")):
         assert "00 UTC" in sentence
 
 

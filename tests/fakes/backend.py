@@ -74,7 +74,6 @@ class StubBackend:
             slots=self._slots,
             previews=True,
             resumable=self.paid,
-            billed=self.paid,
         )
 
     async def start(self) -> None:

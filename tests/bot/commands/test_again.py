@@ -36,6 +36,7 @@ def job(**fields: object) -> Job:
         backend="demo",
         preset=None,
         ping=False,
+        price=0.0,
         limits=Limits(),
         state=JobState.DELIVERED,
         attempt=1,

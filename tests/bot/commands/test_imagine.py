@@ -89,6 +89,11 @@ class Bot:
     async def set_mine(self, **values: object) -> None:
         await self.communities.change_member(HERE, ANN.id, Change(values))
 
+    def paid(self, price: float = 0.01) -> "Bot":
+        """The same bot over a backend that takes so many dollars a megapixel."""
+        models = self.backend.capabilities.models
+        return self.able_to(models={n: replace(one, price=price) for n, one in models.items()})
+
     def able_to(self, **can: Any) -> "Bot":
         """The same bot over a backend with other capabilities."""
         can = {"models": self.backend.capabilities.models, "slots": 1, **can}
@@ -233,7 +238,11 @@ async def test_a_wish_for_privacy_wins_over_the_member_s_default_but_not_over_th
 async def test_the_limits_are_those_of_the_community_and_the_person(bot: Bot) -> None:
     await bot.set(requester_queued=2, community_per_day=9, roles={"vip": {"requester_queued": 7}})
     assert (await bot.plan()).limits == Limits(
-        requester_queued=2, requester_running=1, community_queued=200, community_per_day=9
+        requester_queued=2,
+        requester_running=1,
+        community_queued=200,
+        community_per_day=9,
+        community_budget=5.0,
     )
     vip = Requester("vic", roles=frozenset({"vip"}))
     assert (await bot.plan(by=vip)).limits.requester_queued == 7
@@ -446,28 +455,28 @@ async def spend(bot: Bot, dollars: float, *, community: str = HERE) -> None:
 
 
 async def test_a_paid_job_is_refused_once_the_day_s_budget_is_spent(bot: Bot) -> None:
-    paid = bot.able_to(billed=True)
+    paid = bot.paid()
     await paid.set(daily_budget=0.1)
     await spend(paid, 0.06)
-    await paid.plan()
+    assert (await paid.plan()).draft.price == 0.01
     await spend(paid, 0.04)
     assert await paid.refusal() == (
-        "Today's $0.10 are used up here. A new day begins at 00:00 UTC."
+        "This would cost $0.010, and today's $0.10 are used up here. A new day begins at 00:00 UTC."
     )
     await bot.plan()  # what costs nothing goes on
     await paid.plan(place=Place(community="elsewhere"))  # and so does everybody else
 
 
 async def test_without_a_budget_of_their_own_communities_have_the_declared_one(bot: Bot) -> None:
-    paid = bot.able_to(billed=True)
+    paid = bot.paid()
     await spend(paid, 5.0)
-    assert "Today's $5.00 are used up here." in await paid.refusal()
+    assert "today's $5.00 are used up here." in await paid.refusal()
     await paid.set(daily_budget=None)
     await paid.plan()
 
 
 async def test_a_budget_of_nothing_allows_nothing_that_costs(bot: Bot) -> None:
-    paid = bot.able_to(billed=True)
+    paid = bot.paid()
     await paid.set(daily_budget=0)
     assert "used up" in await paid.refusal()
     await bot.plan()

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,72 @@ async def test_the_day_s_spending_is_the_sum_of_what_results_cost(store: JobStor
         await store.render(await running(store), result(cost=cost))
     assert await store.spent_today("home") == pytest.approx(0.105)
     assert await store.spent_today("elsewhere") == 0.0
+
+
+async def test_until_a_job_ends_its_price_counts_as_spent(store: JobStore) -> None:
+    paid = replace(draft(), price=0.05)
+    await store.submit(paid, Limits())
+    assert await store.spent_today("home") == pytest.approx(0.05)
+    await store.save_receipt(paid.id, {})
+    job = await store.begin(paid.id)
+    assert job is not None
+    await store.render(job, result(cost=0.07))
+    assert await store.spent_today("home") == pytest.approx(0.07)
+    await store.erase(paid.id)
+    assert await store.spent_today("home") == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize(
+    ("ending", "charge"),
+    [
+        ("failed", 0.0),
+        ("unknown", 0.05),
+        ("cancelled while it waits", 0.0),
+        ("cancelled before it was submitted", 0.0),
+        ("cancelled after it was submitted", 0.05),
+        ("requeued", 0.05),
+        ("rendered, the service telling no cost", 0.05),
+    ],
+)
+async def test_only_what_may_be_billed_counts_as_spent(
+    store: JobStore, ending: str, charge: float
+) -> None:
+    paid = replace(draft(), price=0.05)
+    await store.submit(paid, Limits())
+    await store.save_receipt(paid.id, {})
+    if ending == "cancelled while it waits":
+        await store.request_cancel(paid.id)
+    else:
+        job = await store.begin(paid.id)
+        assert job is not None
+        match ending:
+            case "failed":
+                await store.fail(job, Fault(kind="BadRequest", sentence="No."))
+            case "unknown":
+                await store.fail(job, Fault(kind="OutcomeUnknown", sentence="Perhaps."))
+            case "cancelled before it was submitted":
+                await store.cancel(job)
+            case "cancelled after it was submitted":
+                job = await store.submitted(job, {"id": "7"})
+                assert job is not None
+                await store.cancel(job)
+            case "requeued":
+                await store.requeue(job, failed=True)
+            case _:
+                await store.render(job, result())
+    assert await store.spent_today("home") == pytest.approx(charge)
+
+
+async def test_two_jobs_at_once_cannot_both_take_the_last_of_the_budget(store: JobStore) -> None:
+    limits = Limits(community_budget=0.1)
+    results = await asyncio.gather(
+        *(store.submit(replace(draft(), price=0.04), limits) for _ in range(5)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(r, Job) for r in results) == 2
+    refused = [r for r in results if isinstance(r, QuotaExceeded)]
+    assert {(r.quota, r.limit) for r in refused} == {("community_budget", 0.1)}
+    await store.submit(draft(), limits)  # what costs nothing goes on
 
 
 async def test_retention_keeps_what_is_recent_or_unreported(store: JobStore, clock: Clock) -> None:

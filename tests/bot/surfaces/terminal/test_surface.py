@@ -69,6 +69,7 @@ def job(pictures: Sequence[DeliveredPicture] = ()) -> Job:
         backend="stub",
         preset=None,
         ping=False,
+        price=0.0,
         limits=Limits(),
         state=JobState.RENDERED,
         attempt=1,
