@@ -18,9 +18,13 @@ from typing import ClassVar
 
 
 class BackendError(Exception):
-    """Base of the tree. `retryable` says whether the supervisor may run the same job again."""
+    """Base of the tree. `retryable` says whether the supervisor may run the same job again.
+
+    `billed` says that the job may cost its price although no picture came of it.
+    """
 
     retryable: ClassVar[bool] = False
+    billed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Unreachable(BackendError):
 
 class OutcomeUnknown(BackendError):
     """A paid request was sent and its fate is unknown; it may have been billed."""
+
+    billed = True
 
 
 def shown(value: object) -> str:

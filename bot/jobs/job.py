@@ -89,10 +89,14 @@ class Result(_Value):
 
 
 class Fault(_Value):
-    """Why a job ended without a picture: an error's class name and its sentence."""
+    """Why a job ended without a picture: an error's class name and its sentence.
+
+    `billed` says that it may cost its price all the same.
+    """
 
     kind: str
     sentence: str
+    billed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

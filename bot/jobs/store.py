@@ -15,7 +15,6 @@ import aiosqlite
 from pydantic import TypeAdapter
 
 from backends.base import GenerationRequest, load_request
-from backends.errors import OutcomeUnknown
 from bot.database import Database, Migration, Row, load_migrations
 from bot.jobs.job import (
     TRANSITIONS,
@@ -216,7 +215,7 @@ class JobStore:
 
     async def fail(self, job: Job, fault: Fault) -> Job | None:
         """queued or running -> failed. Only what may have been billed still counts as spent."""
-        charge = job.price if fault.kind == OutcomeUnknown.__name__ else 0.0
+        charge = job.price if fault.billed else 0.0
         return await self._move(job, JobState.FAILED, fault=fault.model_dump_json(), charge=charge)
 
     async def cancel(self, job: Job) -> Job | None:
@@ -347,6 +346,15 @@ class JobStore:
             "SELECT * FROM jobs WHERE requester = ? AND surface = ? AND number < ?"
             " AND erased = 0 ORDER BY number DESC LIMIT ?",
             (requester, surface, before or 2**62, limit),
+        )
+        return [_job(row) for row in rows]
+
+    async def fleeting(self, surface: str, reported_before: float) -> list[Job]:
+        """Jobs with `sync_mode` that were reported before then and still have their content."""
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE surface = ? AND reported_at < ? AND erased = 0"
+            " AND json_extract(request, '$.sync_mode') ORDER BY number",
+            (surface, reported_before),
         )
         return [_job(row) for row in rows]
 

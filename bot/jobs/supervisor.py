@@ -304,13 +304,12 @@ class Supervisor:
         elif job.remote is not None and lane is not None and job.attempt > MOST_TAKE_UPS:
             await self._cancel_remotely(lane.backend, job)
             gave_up = wording.gave_up(MOST_TAKE_UPS, wording.STOPPED_WITH_ATELIER)
-            await self._fail(job, BackendError(gave_up), kind=WorkerLost.__name__)
+            await self._fail(job, BackendError(gave_up), kind=WorkerLost.__name__, billed=True)
         elif job.remote is not None and lane is not None:
             self._occupy(job, lane)
             self._spawn(self._work_on(job, lane))
         elif job.submitting:
-            fault = Fault(kind=OutcomeUnknown.__name__, sentence=wording.OUTCOME_UNKNOWN)
-            await self._end(await self._store.fail(job, fault))
+            await self._fail(job, OutcomeUnknown(wording.OUTCOME_UNKNOWN))
         else:
             self._spawn(self._again(job, WorkerLost(wording.STOPPED_WITH_ATELIER)))
 
@@ -586,7 +585,8 @@ class Supervisor:
                 await self._end(await self._persist(lambda: self._store.cancel(job)))
             case _Stop.DEADLINE:
                 await self._cancel_remotely(backend, job)
-                await self._fail(job, BackendError(wording.took_too_long(self._deadline / 60)))
+                error = BackendError(wording.took_too_long(self._deadline / 60))
+                await self._fail(job, error, billed=job.remote is not None)
             case _Stop.DRAIN | None:
                 if job.remote is None and not job.submitting:
                     await self._requeue(job, failed=False)
@@ -600,7 +600,8 @@ class Supervisor:
                         job, drawn.rendered, drawn.files, self._pictures, drawn.seconds
                     )
         except StorageError as error:
-            await self._fail(job, BackendError(wording.not_saved(error)))
+            unsaved = BackendError(wording.not_saved(error))
+            await self._fail(job, unsaved, billed=job.remote is not None)
             return
         self._estimator.learn(job.backend, job.request, drawn.seconds)
         await self._end(await self._persist(lambda: self._store.render(job, result)))
@@ -627,8 +628,14 @@ class Supervisor:
             return False
         return again is not None
 
-    async def _fail(self, job: Job, error: BackendError, kind: str | None = None) -> None:
-        fault = Fault(kind=kind or type(error).__name__, sentence=wording.error(error))
+    async def _fail(
+        self, job: Job, error: BackendError, kind: str | None = None, *, billed: bool = False
+    ) -> None:
+        fault = Fault(
+            kind=kind or type(error).__name__,
+            sentence=wording.error(error),
+            billed=billed or error.billed,
+        )
         log.info("job failed", job=job.id, kind=fault.kind)
         await self._end(await self._persist(lambda: self._store.fail(job, fault)))
 

@@ -24,6 +24,7 @@ from backends.base import (
     parse_request,
 )
 from backends.errors import BackendError
+from tests.fakes.fal_service import fal_case
 from tests.fakes.local import local_backend
 from tests.fakes.renderer import Script
 
@@ -49,7 +50,16 @@ async def scripted() -> AsyncIterator[Case]:
         yield Case(backend, quick, quick | {"prompt": "slow"}, missing)
 
 
-CASES: dict[str, Callable[[], AbstractAsyncContextManager[Case]]] = {"local, scripted": scripted}
+@contextlib.asynccontextmanager
+async def fal() -> AsyncIterator[Case]:
+    async with fal_case() as (backend, quick, slow, broken):
+        yield Case(backend, quick, slow, broken)
+
+
+CASES: dict[str, Callable[[], AbstractAsyncContextManager[Case]]] = {
+    "local, scripted": scripted,
+    "fal, scripted": fal,
+}
 
 
 @pytest.fixture(params=list(CASES.values()), ids=list(CASES))

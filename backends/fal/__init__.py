@@ -1,0 +1,1 @@
+"""The fal backend: a client of fal's queue, or of any service that speaks its protocol."""
