@@ -25,7 +25,7 @@ start: $(VENV)/.runtime ## set up what is missing, then run Atelier
 setup: $(VENV)/.dev ## set up everything, tests included, and run nothing
 	@echo "Everything is set up in $(VENV)."
 
-test: $(VENV)/.dev ## set up what is missing, then run the tests (ARGS="-k name" narrows them)
+test: $(VENV)/.dev $(VENV)/.node ## set up what is missing, then run the tests (ARGS="-k name" narrows them)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import rules, Dockerfile
@@ -56,7 +56,7 @@ lock: ## renew constraints.txt with the newest versions that pyproject.toml allo
 	cp $$new/constraints.txt constraints.txt'
 
 clean: ## remove what the other commands made; data/ and .env stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -path ./data -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second `make start` install nothing: they are as new as what they installed.
@@ -71,6 +71,14 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@echo "Installing the tools for tests and checks …"
 	@$(PIP) install $(QUIET) $(LOCKED) $(TORCH_FROM) --editable '.[local,dev]' || $(FAILED)
 	@touch $@
+
+# fal's JavaScript clients, for the tests that drive them; without npm those tests skip.
+$(VENV)/.node: tests/node/package-lock.json | $(BIN)/pip
+	@if command -v npm >/dev/null; then \
+		echo "Installing fal's JavaScript clients for the tests …"; \
+		npm ci --silent --prefix tests/node || $(FAILED); \
+		touch $@; \
+	fi
 
 $(BIN)/pip:
 	@for python in $(PYTHONS); do \

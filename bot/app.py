@@ -1,21 +1,28 @@
 """The composition root: the one place that names concrete classes and puts them together."""
 
 import asyncio
+import functools
 import importlib.util
+import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import structlog
 from filelock import FileLock, Timeout
+from pydantic import SecretStr
 
 from backends.base import Backend, Capabilities, ModelName, ModelSupport, OutputFormat, Verdict
+from backends.fal.backend import FalBackend
+from backends.fal.gateway import Gateway
 from backends.local.backend import LocalBackend
 from backends.local.families import DEMO_LORAS, DEMO_MODEL, RendererSettings
 from backends.local.messages import RendererSpec
-from bot import wording
+from bot import fal_webhooks, wording
 from bot.commands.imagine import Imagine, Refused
 from bot.communities import SettingsDamaged
 from bot.community_store import CommunityStore
@@ -24,11 +31,15 @@ from bot.jobs.job import Place
 from bot.jobs.metrics import Metrics
 from bot.jobs.store import JobStore, migrations
 from bot.jobs.supervisor import Supervisor
+from bot.lora_downloads import LoraDownloads
 from bot.lora_folder import LoraFolder
+from bot.lora_sources import LoraSources
 from bot.policy import Treatment, decide
 from bot.settings import Settings
 from bot.storage import PictureStore
 from bot.surfaces.base import Surface
+from bot.uploads import Uploads
+from lora_registry.fetch import FetchRules, GuardedFetcher
 
 RENDERER: Final = "backends.local.pipeline:FluxRenderer"
 LOCK_WAIT_S: Final = 15.0
@@ -82,13 +93,10 @@ class Backends:
 
 
 def build_backends(settings: Settings) -> Backends:
-    """Everything that can draw here. Constructing one starts nothing."""
-    if importlib.util.find_spec("torch") is None:
-        return Backends(
-            {}, "Nothing here can draw: PyTorch is not installed. `make start` installs it."
-        )
+    """Everything that can draw here, the preferred first. Constructing one starts nothing."""
+    has_torch = importlib.util.find_spec("torch") is not None
     built: dict[str, Backend] = {}
-    if settings.local_model is not None and settings.backend in {"auto", "local"}:
+    if has_torch and settings.local_model is not None and settings.backend in {"auto", "local"}:
         token = settings.hf_token.get_secret_value() if settings.hf_token else None
         built["local"] = _local_backend(
             "local",
@@ -100,14 +108,64 @@ def build_backends(settings: Settings) -> Backends:
             ),
             _LOCAL,
         )
-    if settings.backend in {"auto", "demo"}:
+    if settings.draws_with_fal:
+        built["fal"] = _fal_backend(settings)
+    if has_torch and settings.backend in {"auto", "demo"}:
         renderer = RendererSettings(
             model=str(DEMO_MODEL), safety_threshold=settings.safety_threshold
         )
         built["demo"] = _local_backend("demo", renderer, _DEMO)
-    return Backends(
-        built, "ATELIER_BACKEND is local, but ATELIER_LOCAL_MODEL names no weights; set it in .env."
+    return Backends(built, _why_none(settings, has_torch=has_torch))
+
+
+def _why_none(settings: Settings, *, has_torch: bool) -> str:
+    if settings.backend == "fal":
+        return "ATELIER_BACKEND is fal, but there is no key for it; set FAL_KEY in .env."
+    if not has_torch:
+        return (
+            "Nothing here can draw: PyTorch is not installed, and there is no key for fal. "
+            "`make start` installs it; FAL_KEY in .env is the other way."
+        )
+    return "ATELIER_BACKEND is local, but ATELIER_LOCAL_MODEL names no weights; set it in .env."
+
+
+def fal_gateway(settings: Settings) -> Gateway:
+    """The service that draws for money, or stands in for it."""
+    return Gateway(
+        queue_url=settings.fal_queue_url,
+        rest_url=settings.fal_rest_url,
+        key=settings.fal_key.get_secret_value() if settings.fal_key else None,
+        scheme=settings.fal_auth_scheme,
+        extra_query=dict(parse_qsl(settings.fal_extra_query, keep_blank_values=True)),
     )
+
+
+def _fal_backend(settings: Settings) -> FalBackend:
+    return FalBackend(
+        fal_gateway(settings),
+        guarded_fetcher(settings),
+        folder=settings.data_dir / "fal",
+        concurrency=settings.fal_concurrency,
+        webhook_url=settings.public_url and f"{settings.public_url}{fal_webhooks.PATH}",
+    )
+
+
+def guarded_fetcher(
+    settings: Settings, tokens: Mapping[str, SecretStr | None] | None = None
+) -> GuardedFetcher:
+    """Reaches public hosts, and of private ones those that the owner names or draws with."""
+    hosts = frozenset({*settings.trusted_hosts, urlsplit(settings.fal_queue_url).hostname or ""})
+    return GuardedFetcher(
+        FetchRules(trusted_hosts=hosts),
+        tokens={origin: t.get_secret_value() for origin, t in (tokens or {}).items() if t},
+        ssl_context=_tls(),
+    )
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One set of certificate authorities for every fetcher: reading them takes a while."""
+    return httpx.create_ssl_context()
 
 
 def _local_backend(name: str, settings: RendererSettings, can: Capabilities) -> LocalBackend:
@@ -126,7 +184,10 @@ class App:
     jobs: JobStore
     communities: CommunityStore
     pictures: PictureStore
-    loras: LoraFolder
+    uploads: Uploads
+    downloads: LoraDownloads
+    lora_folder: LoraFolder
+    loras: LoraSources
     backends: Backends
     imagine: Imagine
 
@@ -146,12 +207,39 @@ async def open_app(settings: Settings, backends: Backends) -> AsyncGenerator[App
     try:
         jobs, communities = JobStore(database), CommunityStore(database)
         pictures = await PictureStore.in_folder(settings.storage_dir)
-        loras = LoraFolder([settings.lora_dir, DEMO_LORAS])
-        imagine = Imagine(communities=communities, jobs=jobs, backends=backends, loras=loras)
-        yield App(settings, database, jobs, communities, pictures, loras, backends, imagine)
+        uploads = Uploads(database, settings.data_dir / "uploads")
+        downloads = _downloads(database, settings)
+        folder = LoraFolder([settings.lora_dir, DEMO_LORAS])
+        loras = LoraSources(folder, uploads, downloads)
+        yield App(
+            settings=settings,
+            database=database,
+            jobs=jobs,
+            communities=communities,
+            pictures=pictures,
+            uploads=uploads,
+            downloads=downloads,
+            lora_folder=folder,
+            loras=loras,
+            backends=backends,
+            imagine=Imagine(communities=communities, jobs=jobs, backends=backends, loras=loras),
+        )
     finally:
         await backends.close()
         await database.close()
+
+
+def _downloads(database: Database, settings: Settings) -> LoraDownloads:
+    tokens = {
+        "https://huggingface.co": settings.hf_token,
+        "https://civitai.com": settings.civitai_token,
+    }
+    return LoraDownloads(
+        database,
+        settings.data_dir / "lora-downloads",
+        guarded_fetcher(settings, tokens),
+        GuardedFetcher(FetchRules(), ssl_context=_tls()),
+    )
 
 
 class DataFolderLock:

@@ -116,6 +116,7 @@ def run() -> None:
     from bot.service import run as serve
     from bot.settings import SettingsError, load_settings, unknown_variables
     from bot.storage import StorageError
+    from bot.webhook_key import KeyDamaged
 
     try:
         settings = load_settings()
@@ -125,7 +126,14 @@ def run() -> None:
         asyncio.run(serve(settings, lambda text: typer.echo(text, err=True)))
     except SettingsError as error:
         _end(error, Exit.BAD_INPUT)
-    except (AlreadyRunning, DatabaseError, StorageError, ListenError, OSError) as error:
+    except (
+        AlreadyRunning,
+        DatabaseError,
+        KeyDamaged,
+        ListenError,
+        StorageError,
+        OSError,
+    ) as error:
         _end(error, Exit.FAILED)
 
 

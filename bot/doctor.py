@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from bot.checks import drawing, folders, installation
+from bot.checks import drawing, fal, folders, installation
 from bot.checks.finding import Finding, Status, broken, reason, warning
 
 Check = Callable[[], Iterator[Finding]]
@@ -59,6 +59,7 @@ def findings() -> Iterator[Finding]:
         *(Inquiry(about, partial(check, settings)) for about, check in about_folders.items()),
         Inquiry("the HTTP port", partial(installation.running, settings)),
         engine,
+        Inquiry("fal", partial(fal.service, settings)),
         Inquiry("the models", partial(drawing.models, settings)),
     ]
     yield from Inquiry("the versions", installation.versions)

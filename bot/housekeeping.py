@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,16 @@ log = structlog.get_logger()
 
 
 async def keep_house(
-    jobs: JobStore, pictures: PictureStore, settings: Settings, registry: CollectorRegistry
+    jobs: JobStore,
+    pictures: PictureStore,
+    settings: Settings,
+    registry: CollectorRegistry,
+    sweeps: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> None:
-    """Refresh the gauges every few seconds and sweep every hour, until cancelled."""
+    """Refresh the gauges every few seconds and sweep every hour, until cancelled.
+
+    `sweeps` are those of others.
+    """
     depth = Gauge("atelier_jobs", "Jobs that are not reported yet.", ["state"], registry=registry)
     sweep_at = time.monotonic()
     while True:
@@ -36,6 +43,8 @@ async def keep_house(
             if time.monotonic() >= sweep_at:
                 sweep_at = time.monotonic() + _SWEEP_EVERY_S
                 await throw_away(jobs, pictures, settings)
+                for sweep in sweeps:
+                    await sweep()
         except (DatabaseError, StorageError, OSError) as error:
             log.warning("housekeeping stumbled", error=str(error))
         await asyncio.sleep(_EVERY_S)

@@ -105,16 +105,11 @@ class LoraFolder:
         try:
             if version not in self._infos:
                 self._infos[version] = inspect(version.path)
-            self._infos[version].require_model(architecture)
-        except WrongModel as error:
-            raise LoraUnavailable(
-                f"The LoRA {name} is for {self._infos[version].family.label}; this would be drawn "
-                f"with {architecture}. Choose another LoRA or model."
-            ) from error
         except WeightsError as error:
             raise LoraUnavailable(f"The LoRA {name} cannot be used. {error}") from error
         except OSError as error:
             raise _unreadable(name, error) from error
+        require_fit(name, self._infos[version], architecture)
         return version
 
     def _find(self, name: str) -> _Version:
@@ -129,6 +124,21 @@ class LoraFolder:
             return _Version.of(files[label])
         except OSError:
             raise UnknownLora(name, [], len(files) - 1) from None
+
+
+def require_fit(name: str, info: LoraInfo, architecture: ModelName) -> None:
+    """Let pass what may fit.
+
+    Raises:
+        LoraUnavailable: says for which model it is.
+    """
+    try:
+        info.require_model(architecture)
+    except WrongModel as error:
+        raise LoraUnavailable(
+            f"The LoRA {name} is for {info.family.label}; this would be drawn with {architecture}. "
+            "Choose another LoRA or model."
+        ) from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -21,19 +21,25 @@ _OWNERS: Final = frozenset({"community_weight"})
 """Settings of a community that only the instance's owner makes: it may not favour itself."""
 
 
+_PROGRAMS: Final = frozenset({"requester_queued", "requester_running", "community_queued"})
+"""Limits that hold for programs only where somebody has set them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Who asks: a person or an API key, as their surface knows them.
 
     `roles` are ids of roles or user groups in the community. `manager` may manage the community on
     its platform (Discord's Manage Server, a Slack workspace's admin). `owner` runs this instance:
-    whoever is at its command line or its loopback playground.
+    whoever is at its command line or its loopback playground. `program` is an API key, which the
+    owner has given out.
     """
 
     id: str
     roles: frozenset[str] = frozenset()
     manager: bool = False
     owner: bool = False
+    program: bool = False
 
 
 def is_moderator(here: Effective[CommunitySettings], requester: Requester) -> bool:
@@ -94,11 +100,13 @@ def limits(here: Effective[CommunitySettings], requester: Requester) -> Limits:
 def _binding(here: Effective[CommunitySettings], requester: Requester) -> CommunitySettings:
     """Declared limits guard the instance from others, so they do not bind its owner.
 
-    What somebody has set binds everyone.
+    Those on how many jobs wait and run do not bind programs either, which submit hundreds at once
+    and count on a queue that takes them. What somebody has set binds everyone.
     """
-    if not requester.owner:
+    if not (requester.owner or requester.program):
         return here.settings
-    declared = {name: None for name in LIMITS if here.sources[name] is Source.DEFAULT}
+    lifted = LIMITS if requester.owner else _PROGRAMS
+    declared = {name: None for name in lifted if here.sources[name] is Source.DEFAULT}
     return here.settings.model_copy(update=declared)
 
 

@@ -5,22 +5,31 @@ import importlib.metadata
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
+from urllib.parse import urlsplit
 
+import httpx
+from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
 from backends.base import MODELS
+from backends.fal.backend import FalBackend
+from backends.fal.webhooks import WebhookVerifier
 from backends.local.backend import LocalBackend, Phase
 from bot.app import App, CommunityRules, DataFolderLock, build_backends, build_supervisor, open_app
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
 from bot.database import DatabaseError
+from bot.endpoint import open_endpoint
+from bot.fal_webhooks import create_webhook_router
 from bot.housekeeping import keep_house
-from bot.http import HttpServer, create_app
+from bot.http import HttpServer, Tls, create_app
 from bot.jobs.metrics import Metrics
 from bot.jobs.supervisor import Supervisor
 from bot.settings import Settings
 from bot.signals import stop_on_signals
 from bot.signing import Signer, load_secret
+from bot.surfaces.fal_api.app import PREFIXES, create_api
+from bot.surfaces.fal_api.surface import FalApiSurface
 from bot.surfaces.terminal.surface import TerminalSurface
 from bot.surfaces.web import surface as web
 from bot.surfaces.web.access import Access
@@ -39,7 +48,8 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; a second one ends the process at once.
 
     Raises:
-        AlreadyRunning, DatabaseError, StorageError, ListenError, OSError: str() says what to do.
+        AlreadyRunning, DatabaseError, KeyDamaged, StorageError, ListenError, OSError: str() says
+            what to do.
     """
     async with AsyncExitStack() as stack:
         lock = DataFolderLock(settings)
@@ -47,14 +57,23 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         stack.callback(lock.release)
         stop = stop_on_signals()  # until here there was nothing to stop in good order
         app = await stack.enter_async_context(open_app(settings, build_backends(settings)))
-        registry, page = CollectorRegistry(), web.WebSurface()
-        supervisor = build_supervisor(app, [TerminalSurface(), page], Metrics(registry))
+        registry, page, programs = CollectorRegistry(), web.WebSurface(), FalApiSurface()
+        supervisor = build_supervisor(app, [TerminalSurface(), page, programs], Metrics(registry))
         signer = Signer(await asyncio.to_thread(_secret, settings))
-        router = create_router(_playground(app, supervisor, page, signer))
+        endpoint = await stack.enter_async_context(open_endpoint(app, supervisor, programs, signer))
         server = HttpServer(
-            create_app(lambda: _failing(app), registry, [router]),
+            create_app(
+                lambda: _failing(app),
+                registry,
+                [
+                    create_router(_playground(app, supervisor, page, signer)),
+                    *await _webhooks_in(app, stack),
+                ],
+                dict.fromkeys(PREFIXES, create_api(endpoint.api)),
+            ),
             host=settings.host,
             port=settings.port,
+            tls=_tls(settings),
         )
         stack.push_async_callback(server.stop)
         await server.start()
@@ -66,7 +85,8 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         if settings.host not in _LOOPBACK:
             say(f"From other machines, the playground asks for this token: {signer.web_token}")
         chores = asyncio.create_task(
-            keep_house(app.jobs, app.pictures, settings, registry), name="housekeeping"
+            keep_house(app.jobs, app.pictures, settings, registry, endpoint.sweeps),
+            name="housekeeping",
         )
         await stop.wait()
         say("Stopping: finishing what is being drawn …")
@@ -78,6 +98,24 @@ def _secret(settings: Settings) -> str:
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
     return load_secret(settings.data_dir)
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Tls(settings.tls_cert, settings.tls_key)
+
+
+async def _webhooks_in(app: App, stack: AsyncExitStack) -> list[APIRouter]:
+    """The route that fal calls, where it has been told an address."""
+    backend = app.backends.by_name.get("fal")
+    if not isinstance(backend, FalBackend) or app.settings.public_url is None:
+        return []
+    # Without credentials: the keys that sign webhooks are public.
+    client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+    http = await stack.enter_async_context(client)
+    verifier = WebhookVerifier(app.settings.fal_rest_url, http)
+    return [create_webhook_router(verifier.verify, backend.notified)]
 
 
 def _playground(
@@ -96,7 +134,7 @@ def _playground(
         signer=signer,
         access=Access(signer, loopback_only=app.settings.host in _LOOPBACK),
         status=lambda: _status(app),
-        loras=lambda: [(name, "") for name in sorted(app.loras.files())],
+        loras=lambda: [(name, "") for name in sorted(app.lora_folder.files())],
     )
 
 
@@ -106,6 +144,9 @@ def _status(app: App) -> Status:
     match name:
         case "local":
             sentence = f"{app.settings.local_model} draws on this machine."
+        case "fal":
+            host = urlsplit(app.settings.fal_queue_url).hostname
+            sentence = f"{host} draws; every picture costs what it asks."
         case "demo":
             sentence = (
                 "A small demo model draws on this machine: coloured shapes, to try everything out."
@@ -118,16 +159,19 @@ def _status(app: App) -> Status:
             'atelier imagine "a large red circle on a blue background" -o circle.png',
         )
     ]
-    if name != "local":
-        steps.insert(
-            0,
+    if name not in {"local", "fal"}:
+        steps = [
             (
-                "Draw with FLUX.1",
-                "On a machine with a GPU, put "
-                "ATELIER_LOCAL_MODEL=black-forest-labs/FLUX.1-dev and HF_TOKEN into .env and start "
-                "again. `atelier doctor` says what is missing.",
+                "Draw with FLUX, on this machine's GPU",
+                "Put ATELIER_LOCAL_MODEL=black-forest-labs/FLUX.1-dev and HF_TOKEN into .env and "
+                "start again. `atelier doctor` says what is missing.",
             ),
-        )
+            (
+                "Draw with FLUX, at fal",
+                "Put FAL_KEY into .env and start again. A picture then costs a few cents.",
+            ),
+            *steps,
+        ]
     return Status(
         version=importlib.metadata.version("atelier"),
         backend=name,

@@ -208,7 +208,13 @@ class Settings(BaseSettings):
     hf_token: Token | None = Field(
         None,
         validation_alias="HF_TOKEN",
-        description="Hugging Face token, for weights whose licence must be accepted first.",
+        description="Hugging Face token, for weights whose licence must be accepted first, and for"
+        " LoRAs in private repositories.",
+    )
+    civitai_token: Token | None = Field(
+        None,
+        validation_alias="CIVITAI_TOKEN",
+        description="Civitai token, for LoRAs that need an account there.",
     )
     safety_model: str = Field(
         "Falconsai/nsfw_image_detection",

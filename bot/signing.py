@@ -67,6 +67,18 @@ class Signer:
             case _:
                 raise BadLink("This link is not valid.")
 
+    def ticket(self, purpose: str, value: object, seconds: float) -> str:
+        """A text that gives back `value` (of JSON) for so many seconds."""
+        return self._sealed(purpose, value, self._clock() + seconds)
+
+    def read_ticket(self, purpose: str, text: str) -> object:
+        """The value of a ticket.
+
+        Raises:
+            BadLink
+        """
+        return self._read(purpose, text)
+
     def session(self) -> str:
         """What a browser keeps after it has shown the token."""
         return self._sign("session", "owner", SESSION_DAYS)
@@ -87,7 +99,9 @@ class Signer:
         return hmac.compare_digest(text.encode(), self.web_token.encode())
 
     def _sign(self, purpose: str, value: object, days: int) -> str:
-        until = (int(self._clock()) // _DAY_S + days) * _DAY_S
+        return self._sealed(purpose, value, (int(self._clock()) // _DAY_S + days) * _DAY_S)
+
+    def _sealed(self, purpose: str, value: object, until: float) -> str:
         signed = self._serializer(purpose).dumps([until, value])
         return signed if isinstance(signed, str) else signed.decode()
 

@@ -61,12 +61,15 @@ __all__ = [
     "HashMismatch",
     "NotFetched",
     "NotSaved",
+    "PartFile",
     "Progress",
     "Resolve",
     "TooLarge",
     "TooSlow",
     "Unreachable",
     "decode_data_uri",
+    "disk_errors_told",
+    "readable_size",
     "remove_leftovers",
     "system_resolve",
 ]
@@ -176,6 +179,35 @@ class GuardedFetcher:
     ) -> None:
         await self._pool.__aexit__(kind, error, traceback)
 
+    def check(self, url: str) -> None:
+        """Look at a URL without asking anybody: scheme, host, port.
+
+        What its name leads to is checked when it is used.
+
+        Raises:
+            AddressRefused: it may not be fetched.
+        """
+        self._permitted(url)
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, within: float
+    ) -> int:
+        """Send `body` to `url` and return the HTTP status, all `within` so many seconds.
+
+        Redirects are not followed, no token goes along, and the answer's body is not read.
+
+        Raises:
+            FetchError: there was no answer.
+        """
+        target = self._permitted(url)
+        lines = {**headers, "Content-Length": str(len(body))}
+        with network_errors_told(_host(target)):
+            async with (
+                asyncio.timeout(within),
+                self._request(target, "POST", lines, body) as response,
+            ):
+                return response.status
+
     async def download(
         self,
         url: str,
@@ -252,7 +284,10 @@ class GuardedFetcher:
         target = self._permitted(url)
         for _ in range(rules.max_redirects + 1):
             with network_errors_told(_host(target)):
-                async with asyncio.timeout_at(until), self._request(target, first) as response:
+                async with (
+                    asyncio.timeout_at(until),
+                    self._request(target, "GET", self._asking(target, first)) as response,
+                ):
                     location = _header(response, "location")
                     if response.status in _REDIRECTS and location is not None:
                         target = self._permitted(location, base=target)
@@ -269,26 +304,30 @@ class GuardedFetcher:
             response.status,
         )
 
-    @contextlib.asynccontextmanager
-    async def _request(self, url: httpx.URL, first: int | None) -> AsyncIterator[httpcore.Response]:
-        rules = self._rules
-        headers = [
-            ("Host", url.netloc.decode("ascii")),
-            ("Accept", "*/*"),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", "atelier"),
-        ]
+    def _asking(self, url: httpx.URL, first: int | None) -> dict[str, str]:
+        """Headers of a request for a file, or for its `first` bytes."""
+        headers = {"Accept-Encoding": "identity"}
         if token := self._tokens.get(_origin(url)):
-            headers.append(("Authorization", f"Bearer {token}"))
+            headers["Authorization"] = f"Bearer {token}"
         if first is not None:
-            headers.append(("Range", f"bytes=0-{first - 1}"))
+            headers["Range"] = f"bytes=0-{first - 1}"
+        return headers
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, url: httpx.URL, method: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> AsyncIterator[httpcore.Response]:
+        rules = self._rules
+        usual = {"Host": url.netloc.decode("ascii"), "Accept": "*/*", "User-Agent": "atelier"}
+        patience = {"connect": rules.connect_timeout, "read": rules.read_timeout}
         request = httpcore.Request(
-            "GET",
+            method,
             httpcore.URL(
                 scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
             ),
-            headers=headers,
-            extensions={"timeout": {"connect": rules.connect_timeout, "read": rules.read_timeout}},
+            headers=[*usual.items(), *headers.items()],
+            content=body or None,
+            extensions={"timeout": {**patience, "write": rules.read_timeout}},
         )
         # The read timeout starts anew with every byte; this one covers look-up and head together.
         async with asyncio.timeout(rules.connect_timeout + rules.read_timeout):

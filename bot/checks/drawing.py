@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from backends.base import MODELS, ModelName
 from backends.errors import ModelUnavailable
@@ -45,7 +46,11 @@ _MOST_NAMED: Final = 5
 
 def engine(settings: Settings | None) -> Iterator[Finding]:
     """Is everything installed that draws, does it start, and on what would it draw?"""
-    if absent := _absent():
+    absent = _absent()
+    if absent and settings is not None and settings.draws_with_fal:
+        yield ok("PyTorch is not installed here, and not needed: fal draws.")
+        return
+    if absent:
         yield broken(
             f"Nothing can be drawn on this machine: {', '.join(absent)} "
             f"{'is' if len(absent) == 1 else 'are'} not installed.",
@@ -146,7 +151,8 @@ def models(settings: Settings) -> Iterator[Finding]:
             )
             continue
         used.add(name)
-        who = "the demo model" if name == "demo" else settings.local_model
+        host = urlsplit(settings.fal_queue_url).hostname
+        who = {"demo": "the demo model", "fal": host}.get(name, settings.local_model)
         yield ok(f"{model} is drawn by {who} (ATELIER_BACKEND is {settings.backend}).")
     if settings.local_model is not None and "local" not in used:
         yield ok(f"{settings.local_model} is not used while ATELIER_BACKEND is {settings.backend}.")

@@ -17,6 +17,14 @@ class NoSuchJob(Exception):
     """There is no such job, or it is not this person's; the two look the same from outside."""
 
 
+class JobErased(NoSuchJob):
+    """It was theirs, and they have deleted its content; `job` is what is left of it."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.id)
+        self.job = job
+
+
 class PictureGone(Exception):
     """The picture is not stored any more, or not for these eyes."""
 
@@ -70,12 +78,18 @@ class Jobs:
         """One of them.
 
         Raises:
-            NoSuchJob: there is none of theirs with this id.
+            NoSuchJob: there is none of theirs with this id, or (JobErased) no longer.
         """
         job = await self._store.get(job_id)
-        if job is None or job.erased or (job.requester, job.surface) != (requester, self._surface):
+        if job is None or (job.requester, job.surface) != (requester, self._surface):
             raise NoSuchJob(job_id)
+        if job.erased:
+            raise JobErased(job)
         return job
+
+    async def fleeting(self, before: float) -> list[Job]:
+        """Jobs here of which nothing may be kept, and whose ends were told before then."""
+        return await self._store.fleeting(self._surface, before)
 
     async def cancel(self, requester: str, job_id: str) -> Job:
         """End a job; one that has ended already stays as it is.

@@ -563,7 +563,8 @@ class Supervisor:
         try:
             drawn = running.drawing.result()
         except LoraUnavailable as error:
-            drawn = BackendError(str(error))
+            await self._fail(job, BackendError(str(error)), kind=LoraUnavailable.__name__)
+            return
         except Exception:
             log.exception("attempt broke", job=job.id, attempt=job.attempt)
             drawn = BackendError(wording.INTERNAL)

@@ -11,6 +11,7 @@ import typer.main
 from prometheus_client import CollectorRegistry
 
 from bot.cli import cli
+from bot.fal_webhooks import create_webhook_router
 from bot.http import create_app
 from bot.settings import Settings, load_settings
 from bot.signing import Signer
@@ -120,7 +121,8 @@ def test_every_route_is_documented_and_no_other(docs: Path) -> None:
     access = Access(signer, loopback_only=True)
     unused: Any = None
     page = Playground(unused, unused, unused, signer, access, unused, unused)
-    app = create_app(ready, CollectorRegistry(), [create_router(page)])
+    routers = [create_router(page), create_webhook_router(unused, bool)]
+    app = create_app(ready, CollectorRegistry(), routers)
     routes = set(app.openapi()["paths"])
     assert set(first_column(sections(read(docs / "operations.md"))["HTTP"])) == routes
 

@@ -190,6 +190,14 @@ def test_declared_limits_do_not_bind_the_owner_of_the_instance() -> None:
     assert may(community(), OWNER, huge, price=100, spent_today=100) is None
 
 
+def test_declared_limits_on_waiting_jobs_do_not_bind_programs_but_money_does() -> None:
+    program = Requester("key-1", program=True)
+    assert limits(community(), program) == Limits(community_budget=5.0)
+    set_here = community(requester_queued=3, community_queued=9)
+    assert limits(set_here, program).requester_queued == 3
+    assert limits(set_here, program).community_queued == 9
+
+
 def test_limits_that_somebody_set_bind_the_owner_too() -> None:
     here = community({"daily_budget": 2.0}, requester_queued=3, blocked_words={"cat"})
     dog = parse_request({"prompt": "a dog"})

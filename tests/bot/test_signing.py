@@ -86,3 +86,15 @@ def test_the_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> 
 def test_a_secret_that_was_never_written_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "secret.key").touch()
     assert len(load_secret(tmp_path)) >= 32
+
+
+def test_a_ticket_gives_back_its_value_for_its_purpose_until_it_ends() -> None:
+    clock = Clock()
+    signer = Signer("s" * 32, clock)
+    ticket = signer.ticket("upload", ["ann", 1.5], 60)
+    assert signer.read_ticket("upload", ticket) == ["ann", 1.5]
+    with pytest.raises(BadLink):
+        signer.read_ticket("download", ticket)
+    clock.now += 60
+    with pytest.raises(BadLink, match="expired"):
+        signer.read_ticket("upload", ticket)

@@ -1,8 +1,8 @@
 """A service that speaks fal's queue protocol on loopback, and misbehaves exactly as it is told.
 
 Left alone it draws: a real picture whose colour follows from the seed, in the format asked for.
-Tests replace single answers: `on_submit`, `on_status`, `on_stream`, `on_result` and `on_cancel` are
-lists of what comes next; the last entry of `on_status` and `on_result` comes for ever.
+Tests replace single answers: `on_submit`, `on_status`, `on_stream`, `on_result`, `on_cancel` and
+`on_file` are lists of what comes next; the last of `on_status` and `on_result` comes for ever.
 """
 
 import asyncio
@@ -95,6 +95,7 @@ class FalService:
         """The events of every stream, text being comments; without streams, `[]`."""
         self.on_result: list[Reply | Act] = []
         self.on_cancel: list[Reply | Act] = []
+        self.on_file: list[Reply | Act] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._connections = 0
@@ -186,7 +187,7 @@ class FalService:
             uploads = len(self.made("POST", "/files/upload"))
             return Reply(200, {"access_url": f"{self.url}/files/{uploads}.safetensors"})
         if parts[0] == "files":
-            return Reply(200, self._picture(parts))
+            return self._next(self.on_file) or Reply(200, self._picture(parts))
         if call.method == "POST":
             return self._submit(call, parts)
         request_id = parts[parts.index("requests") + 1]

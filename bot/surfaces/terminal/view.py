@@ -98,7 +98,8 @@ def print_done(console: Console, done: spool.Done, notes: tuple[str, ...]) -> No
         if (text := _VERDICTS.get(picture.verdict)) is not None:
             score = "" if picture.score is None else f" ({picture.score:.2f})"
             console.print(f"  {text.format(score=score)}", soft_wrap=True)
-    console.print(f"  {done.seconds:.1f} s", highlight=False)
+    cost = f" · ${done.cost:.3f}" if done.cost else ""
+    console.print(f"  {done.seconds:.1f} s{cost}", highlight=False)
     for note in [*notes, *([done.hint] if done.hint else [])]:
         console.print(escape(note), soft_wrap=True, highlight=False)
     if done.pictures:

@@ -8,17 +8,16 @@ Host than a loopback one needs the token, and a browser gives its cookie to our 
 a visitor's browser write here (CSRF: Origin and a header of our own are checked).
 """
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
 from bot.signing import Signer
+from bot.surfaces.loopback import host_of, is_local, is_loopback
 
 COOKIE: Final = "atelier_session"
 HEADER: Final = "x-atelier"
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -43,7 +42,7 @@ class Access:
         Raises:
             HTTPException: 403 or 421.
         """
-        if self._loopback_only and not _is_loopback(_host(request)):
+        if self._loopback_only and not is_loopback(host_of(request)):
             raise HTTPException(421, "This server is only called by this machine's own names.")
         if request.method in _SAFE:
             return
@@ -60,27 +59,7 @@ class Access:
             HTTPException: also 401.
         """
         self.check_origin(request)
-        if _is_local(request):
+        if is_local(request):
             return
         if not self._signer.is_session(request.cookies.get(COOKIE, "")):
             raise NeedsToken
-
-
-def _is_local(request: Request) -> bool:
-    """Whether peer and Host are both loopback and nothing has passed the request on."""
-    peer = request.client.host if request.client else ""
-    forwarded = any(name in request.headers for name in _FORWARDED)
-    return _is_loopback(peer) and _is_loopback(_host(request)) and not forwarded
-
-
-def _host(request: Request) -> str:
-    return (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

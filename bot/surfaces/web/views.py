@@ -48,7 +48,7 @@ class PictureView(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job with everything that its card shows."""
+    """A job with everything that its card shows. `price` was expected, `cost` paid, in dollars."""
 
     id: str
     number: int
@@ -64,6 +64,8 @@ class JobView(BaseModel):
     hint: str | None
     notes: list[str]
     seconds: float | None
+    price: float
+    cost: float | None
     recipe: dict[str, Any] | None
 
 
@@ -100,6 +102,8 @@ def job_view(
         hint=result.hint if result else None,
         notes=list(notes),
         seconds=result.seconds if result else None,
+        price=job.price,
+        cost=result.cost if result else None,
         recipe=result.pictures[0].recipe.model_dump(mode="json") if result else None,
     )
 

@@ -306,7 +306,9 @@ async def test_only_what_may_be_billed_counts_as_spent(
             case "failed":
                 await store.fail(job, Fault(kind="BadRequest", sentence="No."))
             case "unknown":
-                await store.fail(job, Fault(kind="OutcomeUnknown", sentence="Perhaps.", billed=True))
+                await store.fail(
+                    job, Fault(kind="OutcomeUnknown", sentence="Perhaps.", billed=True)
+                )
             case "cancelled before it was submitted":
                 await store.cancel(job)
             case "cancelled after it was submitted":

@@ -25,8 +25,10 @@ export function moment(epoch) {
   return (date.toDateString() === new Date().toDateString() ? clock : day).format(date);
 }
 
-/** What a job's settings are, one phrase each. */
-export function settings({ settings: given, model, seconds: took, pictures: [picture] }) {
+const dollars = (value) => `$${value.toFixed(3)}`;
+
+/** What a job's settings are, one phrase each, and at the end what it took and costs. */
+export function settings({ settings: given, model, seconds: took, state, price, cost, pictures: [picture] }) {
   const phrases = [
     picture ? `${picture.width} × ${picture.height}` : given.size.replace("x", " × "),
     `${given.steps} ${given.steps === 1 ? "step" : "steps"}`,
@@ -36,6 +38,8 @@ export function settings({ settings: given, model, seconds: took, pictures: [pic
     model,
   ];
   if (took !== null && took !== undefined) phrases.push(seconds(took));
+  if (cost) phrases.push(dollars(cost));
+  else if (price && (state === "queued" || state === "running")) phrases.push(`about ${dollars(price)}`);
   return phrases;
 }
 

@@ -63,6 +63,14 @@ def test_a_picture_is_shown_with_what_repeats_it(console: Console, paper: io.Str
     assert again.startswith("Again: atelier imagine 'a [bold]cat[/]' --model flux-1")
 
 
+def test_what_a_picture_has_cost_stands_beside_the_time(
+    console: Console, paper: io.StringIO
+) -> None:
+    paid = done(Verdict.CLEAR).model_copy(update={"cost": 0.035})
+    print_done(console, paid, ())
+    assert "  4.2 s · $0.035" in paper.getvalue().splitlines()
+
+
 @pytest.mark.parametrize(
     ("verdict", "told"),
     [
