@@ -19,7 +19,7 @@ from backends.base import Event, Started
 from backends.errors import shown
 from backends.fal.client import Answer, FalClient, Passing
 from backends.fal.error_bodies import Sent, is_fals, read_error
-from backends.fal.errors import AnswerRefused, FalError, Redirected, RequestGone, ServiceTrouble
+from backends.fal.errors import AnswerRefused, FalError, Redirected, RequestGone
 from backends.fal.progress import KNOWN, Progress
 from backends.fal.remote import RemoteRequest
 from backends.fal.tasks import Inbox, in_background
@@ -189,7 +189,7 @@ class Watch:
         """Let trouble pass; where only the result is missing, not for ever."""
         self._retry_after = (answer.retry_after or 0.0) if answer is not None else 0.0
         if self._until is not None and asyncio.get_running_loop().time() >= self._until:
-            raise self.failure or ServiceTrouble(
+            raise self.failure or AnswerRefused(
                 f"The picture is finished, but {self._client.gateway.host} does not hand it out. "
                 f"It may have been billed; its request id is {self._request.request_id}."
             )

@@ -152,5 +152,5 @@ const SCENARIOS = {
 };
 
 const answer = await SCENARIOS[scenario]().catch((error) => ({ broke: String(error), ...failure(error) }));
-console.log(JSON.stringify(answer));
-process.exit(0);
+// A pipe takes a long line in pieces, and leaving at once would cut it off.
+process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0));

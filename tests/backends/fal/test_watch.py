@@ -297,7 +297,7 @@ async def test_a_result_that_never_comes_ends_within_a_bound_and_names_the_reque
     async with fal_backend(service, tmp_path, pace=replace(QUICK, result=0.2)) as backend:
         run = await draw(backend)
 
-    assert isinstance(run.error, ServiceTrouble)
+    assert isinstance(run.error, AnswerRefused)
     assert ID in str(run.error)
 
 
