@@ -1,20 +1,16 @@
 """The composition root: the one place that names concrete classes and puts them together."""
 
 import asyncio
-import functools
 import importlib.util
-import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-import httpx
 import structlog
 from filelock import FileLock, Timeout
-from pydantic import SecretStr
 
 from backends.base import Backend, Capabilities, ModelName, ModelSupport, OutputFormat, Verdict
 from backends.fal.backend import FalBackend
@@ -23,23 +19,25 @@ from backends.local.backend import LocalBackend
 from backends.local.families import DEMO_LORAS, DEMO_MODEL, RendererSettings
 from backends.local.messages import RendererSpec
 from bot import fal_webhooks, wording
+from bot.commands.composing import Composer
 from bot.commands.imagine import Imagine, Refused
 from bot.communities import SettingsDamaged
 from bot.community_store import CommunityStore
 from bot.database import Database, DatabaseUnwritable
+from bot.demo_presets import install_demo
+from bot.fetchers import guarded_fetcher
 from bot.jobs.job import Place
 from bot.jobs.metrics import Metrics
 from bot.jobs.store import JobStore, migrations
 from bot.jobs.supervisor import Supervisor
-from bot.lora_downloads import LoraDownloads
 from bot.lora_folder import LoraFolder
 from bot.lora_sources import LoraSources
 from bot.policy import Treatment, decide
+from bot.registry import Registry, open_registry
 from bot.settings import Settings
 from bot.storage import PictureStore
 from bot.surfaces.base import Surface
 from bot.uploads import Uploads
-from lora_registry.fetch import FetchRules, GuardedFetcher
 
 RENDERER: Final = "backends.local.pipeline:FluxRenderer"
 LOCK_WAIT_S: Final = 15.0
@@ -150,24 +148,6 @@ def _fal_backend(settings: Settings) -> FalBackend:
     )
 
 
-def guarded_fetcher(
-    settings: Settings, tokens: Mapping[str, SecretStr | None] | None = None
-) -> GuardedFetcher:
-    """Reaches public hosts, and of private ones those that the owner names or draws with."""
-    hosts = frozenset({*settings.trusted_hosts, urlsplit(settings.fal_queue_url).hostname or ""})
-    return GuardedFetcher(
-        FetchRules(trusted_hosts=hosts),
-        tokens={origin: t.get_secret_value() for origin, t in (tokens or {}).items() if t},
-        ssl_context=_tls(),
-    )
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """One set of certificate authorities for every fetcher: reading them takes a while."""
-    return httpx.create_ssl_context()
-
-
 def _local_backend(name: str, settings: RendererSettings, can: Capabilities) -> LocalBackend:
     return LocalBackend(name, RendererSpec(RENDERER, settings.model_dump(mode="json")), can)
 
@@ -185,7 +165,7 @@ class App:
     communities: CommunityStore
     pictures: PictureStore
     uploads: Uploads
-    downloads: LoraDownloads
+    registry: Registry
     lora_folder: LoraFolder
     loras: LoraSources
     backends: Backends
@@ -199,47 +179,36 @@ async def open_app(settings: Settings, backends: Backends) -> AsyncGenerator[App
     Raises:
         DatabaseError, StorageError: the data folder cannot be used; str() says what to do.
     """
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(backends.close)
         database = await Database.open(settings.jobs_db, migrations())
-    except BaseException:
-        await backends.close()
-        raise
-    try:
+        stack.push_async_callback(database.close)
+        registry = await stack.enter_async_context(open_registry(settings))
+        if settings.draws_with_demo:
+            await install_demo(registry)
         jobs, communities = JobStore(database), CommunityStore(database)
-        pictures = await PictureStore.in_folder(settings.storage_dir)
         uploads = Uploads(database, settings.data_dir / "uploads")
-        downloads = _downloads(database, settings)
         folder = LoraFolder([settings.lora_dir, DEMO_LORAS])
-        loras = LoraSources(folder, uploads, downloads)
+        loras = LoraSources(folder, uploads, registry)
         yield App(
             settings=settings,
             database=database,
             jobs=jobs,
             communities=communities,
-            pictures=pictures,
+            pictures=await PictureStore.in_folder(settings.storage_dir),
             uploads=uploads,
-            downloads=downloads,
+            registry=registry,
             lora_folder=folder,
             loras=loras,
             backends=backends,
-            imagine=Imagine(communities=communities, jobs=jobs, backends=backends, loras=loras),
+            imagine=Imagine(
+                communities=communities,
+                jobs=jobs,
+                backends=backends,
+                loras=loras,
+                composer=Composer(registry),
+            ),
         )
-    finally:
-        await backends.close()
-        await database.close()
-
-
-def _downloads(database: Database, settings: Settings) -> LoraDownloads:
-    tokens = {
-        "https://huggingface.co": settings.hf_token,
-        "https://civitai.com": settings.civitai_token,
-    }
-    return LoraDownloads(
-        database,
-        settings.data_dir / "lora-downloads",
-        guarded_fetcher(settings, tokens),
-        GuardedFetcher(FetchRules(), ssl_context=_tls()),
-    )
 
 
 class DataFolderLock:

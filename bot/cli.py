@@ -4,11 +4,14 @@ Exit codes: 0 done, 2 bad input, 3 failed, 130 cancelled. Only what a command ne
 `atelier --help` is quick.
 """
 
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+
+from bot.exit import Exit
+from bot.lora_cli import lora
+from bot.preset_cli import preset
 
 cli = typer.Typer(
     name="atelier",
@@ -17,15 +20,8 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-lora = typer.Typer(help="The LoRAs that can be used by name.", no_args_is_help=True)
+cli.add_typer(preset, name="preset")
 cli.add_typer(lora, name="lora")
-
-
-class Exit(IntEnum):
-    DONE = 0
-    BAD_INPUT = 2
-    FAILED = 3
-    CANCELLED = 130
 
 
 def main() -> None:
@@ -57,7 +53,13 @@ def imagine(
         Path | None,
         typer.Option("-o", "--output", help="Where the picture goes; its suffix says the format."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="A preset's name.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset, or several: dreamy+ink:0.6.")
+    ] = None,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="Fills a blank of the preset."),
+    ] = None,
     loras: Annotated[
         list[str] | None,
         typer.Option("--lora", metavar="NAME:SCALE", help="A LoRA; as often as you like."),
@@ -88,6 +90,7 @@ def imagine(
         prompt=prompt,
         output=output,
         preset=preset,
+        variables=tuple(variables or ()),
         loras=tuple(loras or ()),
         size=size,
         ar=ar,
@@ -145,29 +148,50 @@ def doctor() -> None:
     raise typer.Exit(Exit.DONE if examine() else Exit.FAILED)
 
 
-@lora.command("list")
-def list_loras() -> None:
-    """List the LoRAs that `--lora` knows, with the model that each is for."""
-    from backends.local.families import DEMO_LORAS
-    from bot.lora_folder import LoraFolder
+@cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="Where the backup goes.")],
+) -> None:
+    """Save both databases and the keys, also while Atelier runs."""
+    from bot import wording
+    from bot.backup import LEFT_OUT, BackupError, save
     from bot.settings import SettingsError, load_settings
-    from lora_registry.weights import WeightsError, inspect
+    from lora_registry.fetch import readable_size
 
     try:
-        settings = load_settings()
-    except SettingsError as error:
+        saved = save(load_settings(), file)
+    except (BackupError, SettingsError) as error:
         _end(error, Exit.BAD_INPUT)
-    files = LoraFolder([settings.lora_dir, DEMO_LORAS]).files()
-    for name, path in sorted(files.items()):
-        try:
-            about = inspect(path).family.label
-        except (WeightsError, OSError) as error:
-            about = str(error)
-        typer.echo(f"{name:32} {about}")
-    if not files:
-        typer.echo(f"There are none yet: put .safetensors files into {settings.lora_dir}.")
+    except OSError as error:
+        _end(wording.unusable(error), Exit.FAILED)
+    typer.echo(f"{saved.path}: {', '.join(saved.names)} ({readable_size(saved.size)}).")
+    typer.echo(f"Not in it: {LEFT_OUT}. Whoever has the file has the keys.")
 
 
-def _end(error: Exception, code: Exit) -> NoReturn:
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What `backup` has written.")],
+) -> None:
+    """Put a backup's databases and keys in place; what was there is kept in a folder."""
+    from bot import wording
+    from bot.backup import BackupError, StillInUse
+    from bot.backup import restore as put_back
+    from bot.database import DatabaseError
+    from bot.settings import SettingsError, load_settings
+
+    try:
+        restored = put_back(load_settings(), file)
+    except (DatabaseError, StillInUse) as error:
+        _end(error, Exit.FAILED)
+    except (BackupError, SettingsError) as error:
+        _end(error, Exit.BAD_INPUT)
+    except OSError as error:
+        _end(wording.unusable(error), Exit.FAILED)
+    typer.echo(f"Restored {', '.join(restored.names)} as of {restored.made_at}.")
+    if restored.kept is not None:
+        typer.echo(f"What was there is in {restored.kept}.")
+
+
+def _end(error: Exception | str, code: Exit) -> NoReturn:
     typer.echo(str(error), err=True)
     raise typer.Exit(code)

@@ -52,6 +52,7 @@ def findings() -> Iterator[Finding]:
     about_folders = {
         "the data folder": folders.data_folder,
         "the database": folders.database,
+        "the registry": folders.registry,
         "the pictures": folders.pictures,
         "the LoRA files": folders.loras,
     }

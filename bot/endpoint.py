@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from bot.app import App, CommunityRules, guarded_fetcher
+from bot.app import App, CommunityRules
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
+from bot.fetchers import guarded_fetcher
 from bot.jobs.supervisor import Supervisor
 from bot.multipart import MultipartUploads
 from bot.signing import Signer
@@ -43,7 +44,7 @@ async def open_endpoint(
     multipart = MultipartUploads(app.uploads)
     await app.uploads.start()
     await multipart.start()
-    await app.downloads.start()
+    await app.registry.library.start()
     jobs = Jobs(
         store=app.jobs,
         pictures=app.pictures,

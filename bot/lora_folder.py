@@ -35,6 +35,7 @@ class UnknownLora(LoraUnavailable):
             advice = f"There are none here yet: put {SUFFIX} files into the LoRA folder."
         super().__init__(f"There is no LoRA {shown(name)}. {advice}")
         self.near = tuple(near)
+        self.known = known
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,16 @@ class LoraFolder:
         Raises:
             LoraUnavailable: as for `check`.
         """
-        version = await asyncio.to_thread(self._inspect, ref.path, architecture)
+        await asyncio.to_thread(self._inspect, ref.path, architecture)
+        return await self.read(ref, report)
+
+    async def read(self, ref: LoraRef, report: Report) -> LoraFile:
+        """Find and hash a file, whatever it holds.
+
+        Raises:
+            LoraUnavailable: there is none of this name, or it cannot be read.
+        """
+        version = await asyncio.to_thread(self._find, ref.path)
         async with self._hashing:
             if version not in self._hashes:
                 report(f"reading the LoRA {ref.path}", None)

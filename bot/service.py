@@ -4,6 +4,7 @@ import asyncio
 import importlib.metadata
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from bot.housekeeping import keep_house
 from bot.http import HttpServer, Tls, create_app
 from bot.jobs.metrics import Metrics
 from bot.jobs.supervisor import Supervisor
+from bot.owner import owner_viewer
 from bot.settings import Settings
 from bot.signals import stop_on_signals
 from bot.signing import Signer, load_secret
@@ -33,7 +35,7 @@ from bot.surfaces.fal_api.surface import FalApiSurface
 from bot.surfaces.terminal.surface import TerminalSurface
 from bot.surfaces.web import surface as web
 from bot.surfaces.web.access import Access
-from bot.surfaces.web.routes import Playground, Status, create_router
+from bot.surfaces.web.routes import Hint, Playground, Status, create_router
 
 DRAIN_GRACE_S: Final = 30.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -134,8 +136,25 @@ def _playground(
         signer=signer,
         access=Access(signer, loopback_only=app.settings.host in _LOOPBACK),
         status=lambda: _status(app),
-        loras=lambda: [(name, "") for name in sorted(app.lora_folder.files())],
+        loras=partial(_loras, app),
+        presets=partial(_presets, app),
     )
+
+
+async def _loras(app: App) -> list[Hint]:
+    """Every LoRA that may be named: the registry's, then what else lies in the folder."""
+    known = {record.name: record for record in await app.registry.loras.list()}
+    files = await asyncio.to_thread(app.lora_folder.files)
+    hints = [
+        Hint(name=name, about=", ".join((record.family.label, *record.words())))
+        for name, record in known.items()
+    ]
+    return [*hints, *(Hint(name=name, about="") for name in sorted(files) if name not in known)]
+
+
+async def _presets(app: App, text: str) -> list[Hint]:
+    hits = await app.registry.search.search(owner_viewer(), text, limit=12)
+    return [Hint(name=hit.name, about=f"{hit.title or hit.name}, {hit.model}") for hit in hits]
 
 
 def _status(app: App) -> Status:

@@ -306,9 +306,21 @@ class Settings(BaseSettings):
         return key
 
     @property
+    def draws_with_demo(self) -> bool:
+        """Whether the demo model is what draws here."""
+        if self.backend == "auto":
+            return self.local_model is None and not self.draws_with_fal
+        return self.backend == "demo"
+
+    @property
     def jobs_db(self) -> Path:
         """The database of jobs, communities and members."""
         return self.data_dir / "jobs.db"
+
+    @property
+    def registry_db(self) -> Path:
+        """The database of presets and LoRAs."""
+        return self.data_dir / "registry.db"
 
     @property
     def spool_dir(self) -> Path:

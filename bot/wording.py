@@ -1,11 +1,11 @@
 """Every sentence that people read, in one voice: kind, specific, with the next step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from backends.errors import BackendError, BadRequest, Problem, shown
+from backends.errors import BackendError, BadRequest, Problem
 from bot.commands.prompt import Lowered
 from bot.jobs.job import Job
 from bot.permissions import (
@@ -156,8 +156,14 @@ def refusal(why: Refusal) -> str:
             return f"The prompt has words that are not allowed here: {quoted}. Leave them out."
 
 
-def no_such_preset(name: str) -> str:
-    return f"There is no preset {shown(name)} here. Leave it out, or name LoRAs with --lora."
+def trigger_words(added: Sequence[str]) -> str:
+    """What was added to a prompt."""
+    return f"Added the LoRAs' trigger words: {', '.join(added)}."
+
+
+def missing_loras(names: Sequence[str]) -> str:
+    """What a preset would have liked to use."""
+    return f"Drawn without {', '.join(names)}, which is not here."
 
 
 def heavy_loras(lowered: Lowered, command: str) -> str:

@@ -219,11 +219,16 @@ class Library:
     async def _bring(self, source: Source, size: int, sha256: str | None, tell: Progress) -> Loan:
         if not isinstance(source, LocalSource):
             return await self._intake.download(remote_url(source), size, sha256, tell)
-        path = await asyncio.to_thread(self._places.local_path, source)
-        if path is None:
+        paths = await asyncio.to_thread(self._places.local_paths, source)
+        if not paths:
             raise NotThere(f"There is no file {source.path} in the LoRA folder any more.")
         try:
-            return await self._intake.copy(path, size, sha256, tell)
+            *others, last = paths
+            for path in others:
+                # Another folder may have another file of the same name.
+                with contextlib.suppress(HashMismatch, TooLarge):
+                    return await self._intake.copy(path, size, sha256, tell)
+            return await self._intake.copy(last, size, sha256, tell)
         except OSError as error:
             raise NotThere(
                 f"{source.path} in the LoRA folder cannot be read "

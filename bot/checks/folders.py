@@ -1,10 +1,10 @@
-"""What Atelier keeps: the data folder, the database, the pictures, the LoRA files."""
+"""What Atelier keeps: the data folder, its two databases, the pictures, the LoRA files."""
 
 import asyncio
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -12,10 +12,12 @@ from typing import Final
 from backends.errors import shown
 from backends.local.families import DEMO_LORAS
 from bot.checks.finding import Finding, amount, broken, ok, reason, warning
+from bot.database import load_migrations
 from bot.jobs.store import migrations
 from bot.lora_folder import LoraFolder
 from bot.settings import Settings
 from bot.storage import PictureStore, StorageError, Usage
+from lora_registry.tables import MIGRATIONS
 from lora_registry.weights import WeightsError, inspect
 
 _LITTLE_SPACE: Final = 2_000_000_000
@@ -79,8 +81,20 @@ def _unwritable(folder: Path) -> OSError | None:
 
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Is it sound, of this version, and what waits in it? Read only: nothing is migrated."""
-    path = settings.jobs_db
+    """Are jobs sound, of this version, and what waits there? Read only: nothing is migrated."""
+    yield from _database(settings.jobs_db, len(migrations()), _jobs)
+
+
+def registry(settings: Settings) -> Iterator[Finding]:
+    """The same for presets and LoRAs."""
+    yield from _database(settings.registry_db, len(load_migrations(MIGRATIONS)), _presets)
+
+
+Count = Callable[[sqlite3.Connection], str]
+"""Says in a few words what a sound database holds."""
+
+
+def _database(path: Path, known: int, count: Count) -> Iterator[Finding]:
     if not path.exists():
         yield ok(f"There is no {path.name} yet; the first start makes it.")
         return
@@ -88,8 +102,8 @@ def database(settings: Settings) -> Iterator[Finding]:
         with path.open("r+b"):
             pass
         with closing(_read_only(path)) as connection:
-            yield from _schema(connection, path)
-            yield from _content(connection, path)
+            yield from _schema(connection, path, known)
+            yield from _content(connection, path, count)
     except OSError as error:
         yield broken(
             f"{path} cannot be opened ({reason(error)}).",
@@ -112,9 +126,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=_BUSY_S)
 
 
-def _schema(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
+def _schema(connection: sqlite3.Connection, path: Path, known: int) -> Iterator[Finding]:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    known = len(migrations())
     if version > known:
         yield broken(
             f"{path.name} was written by a newer Atelier (schema {version}, this one knows "
@@ -130,26 +143,38 @@ def _schema(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
         yield ok(f"{path.name} has the schema of this version ({known}).")
 
 
-def _content(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
+def _content(connection: sqlite3.Connection, path: Path, count: Count) -> Iterator[Finding]:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         yield _damaged(path)
         return
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone():
         yield ok(f"{path.name} is sound and empty.")
         return
+    yield ok(f"{path.name} is sound; {count(connection)}.")
+
+
+def _jobs(connection: sqlite3.Connection) -> str:
     rows = connection.execute(
         "SELECT state, count(*) FROM jobs WHERE reported_at IS NULL GROUP BY state ORDER BY state"
     )
     counts = ", ".join(f"{count:,} {state}" for state, count in rows)
-    yield ok(f"{path.name} is sound; jobs that people still wait for: {counts or 'none'}.")
+    return f"jobs that people still wait for: {counts or 'none'}"
+
+
+def _presets(connection: sqlite3.Connection) -> str:
+    (presets,) = connection.execute(
+        "SELECT count(*) FROM preset WHERE deleted_at IS NULL"
+    ).fetchone()
+    (loras,) = connection.execute("SELECT count(*) FROM lora").fetchone()
+    return f"it has {presets:,} presets and {loras:,} LoRAs"
 
 
 def _damaged(path: Path) -> Finding:
     return broken(
         f"{path.name} is damaged.",
         f"Stop Atelier, move {path.name}, {path.name}-wal and {path.name}-shm away and restore a "
-        f"backup of {path.name}; without one, Atelier starts with an empty queue.",
+        f"backup of {path.name}; without one, Atelier starts with an empty one.",
     )
 
 

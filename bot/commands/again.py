@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from backends.base import MODELS, GenerationRequest, ImageSize, bounds
-from bot.commands.prompt import MAX_PROMPT, NamedLora, PromptError, Wish, parse_loras
+from bot.commands.prompt import MAX_PROMPT, NamedLora, PromptError, Wish, parse, parse_loras
 from bot.foreign_recipe import ForeignRecipe
 from bot.jobs.job import Job
 from bot.recipe import Recipe
@@ -60,13 +60,19 @@ Variation = Again | Retry | Draft | Guidance | LoraScale
 
 
 def wish_of(job: Job) -> Wish:
-    """The wish that gives the same job; what nobody changes as a rule is said only if changed."""
+    """The wish that gives the same job; what nobody changes as a rule is said only if changed.
+
+    Where presets were used it has the prompt and LoRAs as they were typed, and the presets with
+    their revisions: the request's prompt has the presets' words already.
+    """
     request = job.request
     usual = MODELS[request.model].model_fields
-    return Wish(
+    typed = Wish(
         prompt=_one_line(request.prompt),
-        preset=job.preset,
         loras=tuple(NamedLora(lora.path, lora.scale) for lora in request.loras),
+    )
+    return replace(
+        typed if job.asked is None else parse(job.asked),
         size=request.image_size,
         steps=request.num_inference_steps,
         guidance=request.guidance_scale,
@@ -95,15 +101,13 @@ def vary(job: Job, variation: Variation) -> Wish:
             return replace(wish, guidance=min(max(changed, limits.low), limits.high))
         case LoraScale(name=name, by=by):
             low = 0.0 if job.request.model == "flux-2" else -4.0
-            return replace(
-                wish,
-                loras=tuple(
-                    NamedLora(lora.name, min(max(round((lora.scale or 0.0) + by, 4), low), 4.0))
-                    if lora.name == name
-                    else lora
-                    for lora in wish.loras
-                ),
-            )
+            now = {lora.path: lora.scale for lora in job.request.loras}
+            if name not in now:
+                return wish
+            louder = NamedLora(name, min(max(round(now[name] + by, 4), low), 4.0))
+            said = tuple(louder if lora.name == name else lora for lora in wish.loras)
+            # A preset's LoRA is changed by naming it: the command wins over the preset.
+            return replace(wish, loras=said if louder in said else (*said, louder))
 
 
 def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
@@ -112,7 +116,6 @@ def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
         size = recipe.requested or ImageSize(width=recipe.width, height=recipe.height)
         return Wish(
             prompt=_one_line(recipe.prompt),
-            preset=recipe.preset,
             loras=_sayable(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
             size=size,
             steps=recipe.steps,

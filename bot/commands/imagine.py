@@ -5,7 +5,6 @@ queued; nothing is dropped silently.
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,7 +12,8 @@ from backends.base import Backend, GenerationRequest, ModelName, parse_request
 from backends.errors import BadRequest, Problem
 from bot import wording
 from bot.commands.again import new_seed
-from bot.commands.prompt import Wish, heavy_loras, render
+from bot.commands.composing import Composed, Composer
+from bot.commands.prompt import NamedLora, Wish, heavy_loras, render
 from bot.communities import (
     CommunitySettings,
     Effective,
@@ -27,6 +27,8 @@ from bot.jobs.limits import Limits
 from bot.jobs.store import JobStore, QuotaExceeded
 from bot.jobs.supervisor import LoraUnavailable, NotStarted
 from bot.permissions import Refusal, Requester, limits, may
+from bot.viewers import viewer
+from lora_registry.errors import RegistryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job that may be submitted; `notes` are sentences to tell the requester beside it."""
+    """A job that may be submitted; `notes` are sentences to tell the requester beside it.
+
+    `uses` are the ids of the presets in it, to be counted once it was taken.
+    """
 
     draft: JobDraft
     limits: Limits
     notes: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +141,13 @@ class Imagine:
         jobs: JobStore,
         backends: Chooser,
         loras: LoraNames,
+        composer: Composer,
     ) -> None:
         self._communities = communities
         self._jobs = jobs
         self._backends = backends
         self._loras = loras
+        self._composer = composer
 
     async def plan(self, ask: Ask) -> Plan:
         """Merge the wish with the defaults of the place and check all that can be known now.
@@ -153,17 +161,27 @@ class Imagine:
         except SettingsDamaged as error:
             raise Refused(str(error)) from error
         mine = member_defaults(here, member).settings
-        if (preset := ask.wish.preset or mine.preset) is not None:
-            raise Refused(wording.no_such_preset(preset))
+        try:
+            composed = await self._composer.compose(
+                ask.wish, mine, viewer(here, ask.requester, ask.place), self._architecture
+            )
+        except RegistryError as error:
+            raise Refused(str(error)) from error
         order = Order(
-            request=_request(ask.wish, mine),
+            request=_request(composed),
             requester=ask.requester,
             place=_place(ask, mine),
             surface=ask.surface,
             job_id=ask.job_id,
             ping=mine.ping,
         )
-        return replace(await self._admit(order, here), notes=_notes(ask.wish))
+        plan = await self._admit(order, here)
+        return replace(
+            plan,
+            draft=replace(plan.draft, preset=composed.preset, asked=composed.asked),
+            notes=(*composed.notes, *_notes(ask.wish, plan.draft.request)),
+            uses=composed.uses,
+        )
 
     async def admit(self, order: Order) -> Plan:
         """Check all that can be known now of a request that is complete.
@@ -172,6 +190,13 @@ class Imagine:
             Refused: says why, for the requester.
         """
         return await self._admit(order, await self._here(order.place))
+
+    def _architecture(self, model: ModelName) -> ModelName:
+        return self._backends.choose(model).capabilities.architecture(model)
+
+    async def count(self, plan: Plan) -> None:
+        """Count the presets of a plan that was taken; a failure costs nothing but the count."""
+        await self._composer.count(plan.uses)
 
     async def _here(self, place: Place) -> Effective[CommunitySettings]:
         try:
@@ -191,10 +216,12 @@ class Imagine:
         refusal = may(here, order.requester, request, price=price, spent_today=spent)
         if refusal is not None:
             raise Refused(wording.refusal(refusal), why=refusal)
+        who = viewer(here, order.requester, order.place)
         for index, lora in enumerate(request.loras):
             try:
                 await self._loras.check(lora.path, capabilities.architecture(request.model))
-            except LoraUnavailable as error:
+                await self._composer.require_usable(who, lora.path)
+            except (LoraUnavailable, RegistryError) as error:
                 raise Refused(str(error), why=LoraRefusal(index, lora.path)) from error
         return Plan(
             JobDraft(
@@ -242,29 +269,13 @@ class Draw:
             raise Refused(sentence, why=QuotaUsedUp(error.quota, error.resets_at)) from error
         except NotStarted as error:
             raise Refused(wording.NOT_SHOWN) from error
+        await self._imagine.count(plan)
         return Taken(job, plan.notes)
 
 
-def _request(wish: Wish, mine: MemberSettings) -> GenerationRequest:
-    size = wish.size or mine.size
-    chosen: Mapping[str, object | None] = {
-        "model": wish.model or mine.model,
-        "prompt": wish.prompt,
-        "image_size": size.model_dump() if size else None,
-        "num_inference_steps": wish.steps,
-        "guidance_scale": wish.guidance,
-        "seed": wish.seed if wish.seed is not None else new_seed(),
-        "num_images": mine.images if wish.images is None else wish.images,
-        "loras": [
-            {"path": lora.name} if lora.scale is None else {"path": lora.name, "scale": lora.scale}
-            for lora in wish.loras
-        ],
-        "acceleration": wish.speed,
-        "enable_prompt_expansion": wish.expand,
-        "output_format": wish.format,
-    }
+def _request(composed: Composed) -> GenerationRequest:
     try:
-        return parse_request({name: value for name, value in chosen.items() if value is not None})
+        return parse_request({"seed": new_seed(), **composed.fields})
     except BadRequest as error:
         raise Refused(wording.problems(error.problems), why=error.problems) from error
 
@@ -274,7 +285,9 @@ def _place(ask: Ask, mine: MemberSettings) -> Place:
     return ask.place.model_copy(update={"private": ask.place.private or private})
 
 
-def _notes(wish: Wish) -> tuple[str, ...]:
-    if (lowered := heavy_loras(wish.loras)) is None:
+def _notes(wish: Wish, request: GenerationRequest) -> tuple[str, ...]:
+    """An offer to lower LoRAs that spoil each other, those of presets included."""
+    applied = tuple(NamedLora(lora.path, lora.scale) for lora in request.loras)
+    if (lowered := heavy_loras(applied)) is None:
         return ()
     return (wording.heavy_loras(lowered, render(replace(wish, loras=lowered.loras))),)

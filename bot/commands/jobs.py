@@ -87,6 +87,30 @@ class Jobs:
             raise JobErased(job)
         return job
 
+    async def seen(self, requester: str, place: Place, job_id: str) -> Job:
+        """One of theirs, or one of somebody else that everybody sees at this place.
+
+        Raises:
+            NoSuchJob: as for `get`.
+        """
+        job = await self._store.get(job_id)
+        if job is not None and not job.place.private:
+            there = job.place.community, job.place.channel
+            if there == (place.community, place.channel):
+                requester = job.requester
+        return await self.get(requester, job_id)
+
+    async def moderated(self, community: str, job_id: str) -> Job:
+        """One that a moderator of this community may end or delete.
+
+        Raises:
+            NoSuchJob: as for `get`.
+        """
+        job = await self._store.get(job_id)
+        if job is None or job.place.community != community:
+            raise NoSuchJob(job_id)
+        return await self.get(job.requester, job_id)
+
     async def fleeting(self, before: float) -> list[Job]:
         """Jobs here of which nothing may be kept, and whose ends were told before then."""
         return await self._store.fleeting(self._surface, before)

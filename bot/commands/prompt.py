@@ -13,7 +13,8 @@ quoted too, also in single quotes; in a prompt those are apostrophes. `<lora:nam
 of the prompt even inside quotes; `\\<lora:name:0.8>` stays there as text, without the backslash.
 
 Only forms are checked here: ranges differ by model and are `backends.base.parse_request`'s. A flag
-given twice with different values is an error, and so is `--size` beside `--ar`; `--lora` repeats.
+given twice with different values is an error, and so is `--size` beside `--ar`; `--lora` and
+`--var` repeat.
 """
 
 import contextlib
@@ -78,11 +79,13 @@ class Wish:
     """What a person asked for; None where they said nothing.
 
     `prompt` is one line of 1 to `MAX_PROMPT` characters, without inline LoRAs. `preset` may be
-    composed (`dreamy+ink:0.6`). `loras` are the inline ones, then those of `--lora`.
+    composed (`dreamy+ink:0.6`), `variables` are what fills its blanks, each name once. `loras` are
+    the inline ones, then those of `--lora`.
     """
 
     prompt: str = field(repr=False)
     preset: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
     loras: tuple[NamedLora, ...] = ()
     size: ImageSize | None = None
     steps: int | None = None
@@ -101,11 +104,11 @@ class Flag:
     """One flag as data, for help, suggestions and documentation.
 
     `form` says what a value looks like and follows the word “use”. A `switch` needs no value and
-    is turned off by `--no-NAME`. `loras` alone may be given several times.
+    is turned off by `--no-NAME`. `loras` and `pair` may be given several times.
     """
 
     name: str
-    kind: Literal["text", "loras", "size", "ratio", "whole", "number", "choice", "switch"]
+    kind: Literal["text", "loras", "pair", "size", "ratio", "whole", "number", "choice", "switch"]
     help: str
     form: str
     aliases: tuple[str, ...] = ()
@@ -126,6 +129,8 @@ def _switch(name: str, summary: str) -> Flag:
 
 
 _PRESET: Final = Flag("preset", "text", "a preset, or several: dreamy+ink:0.6", "a preset's name")
+_VAR_FORM: Final = "a variable of the preset and its value, such as mood=calm"
+_VAR: Final = Flag("var", "pair", "fills a blank of the preset", _VAR_FORM)
 _LORA: Final = Flag("lora", "loras", "LoRAs by name", "names such as ghibli:0.8,ink", ("loras",))
 _SIZE_FORM: Final = f"{', '.join(NAMED_SIZES)}, or pixels such as 1024x768"
 _SIZE: Final = Flag("size", "size", "by name or in pixels", _SIZE_FORM, (), tuple(NAMED_SIZES))
@@ -142,7 +147,7 @@ _PLAIN_FLAGS: Final = (
     _choose("format", "the kind of file", get_args(OutputFormat)),
     _switch("private", "show the result to me alone"),
 )
-FLAGS: Final = (_PRESET, _LORA, _SIZE, _AR, *_PLAIN_FLAGS)
+FLAGS: Final = (_PRESET, _VAR, _LORA, _SIZE, _AR, *_PLAIN_FLAGS)
 """Every flag, in the order in which `render` writes them."""
 
 _BY_NAME: Final = {name: flag for flag in FLAGS for name in (flag.name, *flag.aliases)}
@@ -205,6 +210,7 @@ _TAG: Final = re.compile(
 _UNSIGNED: Final = r"(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 _SIDE: Final = r"(\d{1,5}(?:[.,]\d{1,4})?)"
 _RATIO: Final = re.compile(rf"{_SIDE} ?[:/] ?{_SIDE}")
+_PAIR: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,29}) ?= ?([^\"“”„‟«»]*)")
 _PIXELS: Final = re.compile(r"(\d{1,9}) ?[xX×*] ?(\d{1,9})")
 
 
@@ -229,6 +235,7 @@ def render(wish: Wish) -> str:
     The prompt stands bare where that reads back the same, in double quotes otherwise.
     """
     options = [] if wish.preset is None else [f"--preset {_word(wish.preset)}"]
+    options += (f"--var {_word(f'{name}={value}')}" for name, value in wish.variables)
     options += (f"--lora {_word(str(lora))}" for lora in wish.loras)
     if wish.size is not None:
         name = next((name for name, size in NAMED_SIZES.items() if size == wish.size), wish.size)
@@ -267,9 +274,16 @@ def _wish(line: str, default_size: ImageSize) -> Wish:
     prompt, loras = _without_tags(prompt, line)
     options: dict[str, Any] = {}
     chosen: dict[str, _Given] = {}
+    variables: dict[str, str] = {}
     for option in given:
         if option.flag is _LORA:
             loras += option.value
+            continue
+        if option.flag is _VAR:
+            name, value = option.value
+            if variables.setdefault(name, value) != value:
+                said = f"--var {name} is given twice with different values; keep one of them."
+                raise PromptError(said, _replaced(line, option.span))
             continue
         name = _SIZE.name if option.flag is _AR else option.flag.name
         earlier = chosen.setdefault(name, option)
@@ -289,7 +303,7 @@ def _wish(line: str, default_size: ImageSize) -> Wish:
     if len(prompt) > MAX_PROMPT:
         length = f"{len(prompt):,}"
         raise PromptError(f"The prompt has {length} characters; shorten it to {MAX_PROMPT:,}.")
-    return Wish(prompt, loras=loras, **options)
+    return Wish(prompt, loras=loras, variables=tuple(variables.items()), **options)
 
 
 def _scan(line: str, default_size: ImageSize) -> tuple[str, list[_Given]]:
@@ -417,6 +431,17 @@ def parse_size(text: str, *, default_size: ImageSize = DEFAULT_SIZE) -> ImageSiz
     return ImageSize(width=width, height=height)
 
 
+def parse_variable(text: str) -> tuple[str, str]:
+    """Read `mood=calm`; the value may be anything, also nothing.
+
+    Raises:
+        PromptError: it is no pair.
+    """
+    if (pair := _PAIR.fullmatch(text)) is None:
+        raise _wrong(_VAR, text)
+    return pair[1].lower(), pair[2].strip()
+
+
 def parse_loras(text: str) -> tuple[NamedLora, ...]:
     """Read a list such as `ghibli:0.8, ink`. In `ghibli:0,8` the comma is a decimal one.
 
@@ -462,6 +487,8 @@ def _read(flag: Flag, value: str, default_size: ImageSize) -> object:
             return value
         case "loras":
             return parse_loras(value)
+        case "pair":
+            return parse_variable(value)
         case "size":
             return parse_size(value, default_size=default_size)
         case "ratio":

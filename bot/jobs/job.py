@@ -103,7 +103,8 @@ class Fault(_Value):
 class JobDraft:
     """A job as it is submitted. `id` is a uuid4; submitting the same id twice changes nothing.
 
-    `price` is the estimate in US dollars, 0 where drawing is free.
+    `price` is the estimate in US dollars, 0 where drawing is free. `preset` names the presets that
+    were used, with their revisions, and `asked` is the command that asks for the same again.
     """
 
     id: str
@@ -113,6 +114,7 @@ class JobDraft:
     request: GenerationRequest
     backend: str
     preset: str | None = None
+    asked: str | None = None
     ping: bool = False
     price: float = 0.0
 
@@ -134,6 +136,7 @@ class Job:
     request: GenerationRequest
     backend: str
     preset: str | None
+    asked: str | None
     ping: bool
     price: float
     limits: Limits

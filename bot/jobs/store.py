@@ -87,9 +87,9 @@ class JobStore:
                 return _job(known)
             await self._admit(sql, draft, limits, now)
             await sql.execute(
-                "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, ping,"
-                " price, charge, limits, receipt, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, asked,"
+                " ping, price, charge, limits, receipt, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     draft.id,
                     draft.surface,
@@ -98,6 +98,7 @@ class JobStore:
                     draft.request.model_dump_json(),
                     draft.backend,
                     draft.preset,
+                    draft.asked,
                     draft.ping,
                     draft.price,
                     draft.price,
@@ -364,6 +365,7 @@ class JobStore:
             row = await _one(sql, "SELECT result FROM jobs WHERE id = ?", job_id)
             await sql.execute(
                 "UPDATE jobs SET erased = 1, result = NULL, fault = NULL, preset = NULL,"
+                " asked = NULL,"
                 " request = json_set(request, '$.prompt', '(deleted)', '$.loras', json('[]'))"
                 " WHERE id = ?",
                 (job_id,),
@@ -441,6 +443,7 @@ def _job(row: Row) -> Job:
         request=load_request(row["request"]),
         backend=row["backend"],
         preset=row["preset"],
+        asked=row["asked"],
         ping=bool(row["ping"]),
         price=row["price"],
         limits=_LIMITS.validate_json(row["limits"]),

@@ -65,8 +65,12 @@ class LoraUnavailable(Exception):
 class LoraSource(Protocol):
     """Turns what a request names into a checked file."""
 
-    async def prepare(self, ref: LoraRef, architecture: ModelName, report: Report) -> LoraFile:
-        """Get the file, reporting (what, fraction).
+    async def prepare(
+        self, ref: LoraRef, architecture: ModelName, report: Report, *, community: str
+    ) -> LoraFile:
+        """Get the file, reporting (what, fraction); it stays until the current task has ended.
+
+        `community` is where it is to be used.
 
         Raises:
             LoraUnavailable: says which one, and why it is not there or does not fit.
@@ -540,8 +544,12 @@ class Supervisor:
         if not job.request.loras:
             return ()
         architecture = backend.capabilities.architecture(job.request.model)
+        community = job.place.community
         return tuple(
-            [await self._loras.prepare(ref, architecture, report) for ref in job.request.loras]
+            [
+                await self._loras.prepare(ref, architecture, report, community=community)
+                for ref in job.request.loras
+            ]
         )
 
     async def _note_remote(self, running: _Running, remote: Mapping[str, str]) -> None:

@@ -80,10 +80,10 @@ class Places:
         with _odd_answers_told():
             return await civitai.find(self._fetcher, sha256)
 
-    def local_path(self, source: LocalSource) -> Path | None:
-        """The file of a local source; None where it is gone. Blocks."""
+    def local_paths(self, source: LocalSource) -> list[Path]:
+        """The files that a local source may mean, in each folder at most one. Blocks."""
         paths = (folder / source.path for folder in self._folders)
-        return next((path for path in paths if path.is_file()), None)
+        return [path for path in paths if path.is_file()]
 
     async def _find(self, reference: LoraReference) -> tuple[Source, Claims, Path | None]:
         match reference:

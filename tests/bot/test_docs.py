@@ -120,7 +120,7 @@ def test_every_route_is_documented_and_no_other(docs: Path) -> None:
     signer = Signer("s" * 32)
     access = Access(signer, loopback_only=True)
     unused: Any = None
-    page = Playground(unused, unused, unused, signer, access, unused, unused)
+    page = Playground(unused, unused, unused, signer, access, unused, unused, unused)
     routers = [create_router(page), create_webhook_router(unused, bool)]
     app = create_app(ready, CollectorRegistry(), routers)
     routes = set(app.openapi()["paths"])

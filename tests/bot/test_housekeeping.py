@@ -89,4 +89,5 @@ async def test_the_gauge_tells_how_many_jobs_wait(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             while registry.get_sample_value("atelier_jobs", {"state": "queued"}) != 2.0:
                 await asyncio.sleep(0.01)
+        assert registry.get_sample_value("atelier_jobs", {"state": "running"}) == 1.0
         task.cancel()

@@ -66,6 +66,8 @@ async def test_a_lora_is_found_in_any_case_and_with_or_without_the_suffix(
     loras: LoraFolder, name: str
 ) -> None:
     await loras.check(name, "flux-1")
+    file = await loras.prepare(LoraRef(path=name), "flux-1", Reports())
+    assert file.path.stem.lower() == name.lower().removesuffix(".safetensors").rpartition("/")[2]
 
 
 async def test_of_two_names_that_differ_in_case_the_exact_one_is_meant(folder: Path) -> None:

@@ -12,17 +12,15 @@ from backends.base import LoraFile, LoraRef, ModelName
 from bot.database import Database
 from bot.jobs.store import migrations
 from bot.jobs.supervisor import LoraUnavailable
-from bot.lora_downloads import LoraDownloads
 from bot.lora_folder import LoraFolder
 from bot.lora_sources import LoraSources
 from bot.uploads import KEEP_S, Slot, Uploads
-from lora_registry.fetch import FetchRules, GuardedFetcher
+from tests.fakes.registry import empty_registry
 from tests.lora_registry.loras import Layers, factors, flux1, flux2, only, write
 from tests.lora_registry.web import Site, page
 
 FLUX_1 = only(flux1(), "transformer_blocks.0.attn.to_q")
 FLUX_2 = only(flux2(), "transformer_blocks.0.attn.to_q")
-TRUSTED = FetchRules(min_free_bytes=0, trusted_hosts=frozenset({"127.0.0.1"}))
 
 
 class Clock:
@@ -48,7 +46,8 @@ class World:
         return slot.path
 
     async def prepare(self, path: str, model: ModelName = "flux-1") -> LoraFile:
-        return await self.sources.prepare(LoraRef(path=path, scale=0.5), model, lambda *_: None)
+        ref = LoraRef(path=path, scale=0.5)
+        return await self.sources.prepare(ref, model, lambda *_: None, community="home")
 
     async def refusal(self, path: str, model: ModelName = "flux-1") -> str:
         """What is said of a LoRA both before and after queueing."""
@@ -74,9 +73,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     body = write(named / "Ghibli.safetensors", factors(FLUX_1, rank=4)).read_bytes()
     uploads = Uploads(database, tmp_path / "uploads", min_free_bytes=0, clock=clock)
     site = Site({"/web.safetensors": page(body)})
-    async with site.serving(), GuardedFetcher(TRUSTED) as own, GuardedFetcher(FetchRules()) as anon:
-        downloads = LoraDownloads(database, tmp_path / "cache", own, anon)
-        sources = LoraSources(LoraFolder([named]), uploads, downloads)
+    async with site.serving(), empty_registry(tmp_path, "127.0.0.1") as registry:
+        sources = LoraSources(LoraFolder([named]), uploads, registry)
         yield World(sources, uploads, site, clock, tmp_path)
     await database.close()
 
@@ -96,9 +94,8 @@ async def test_a_hugging_face_repository_is_answered_with_the_address_to_give(
     world: World,
 ) -> None:
     assert await world.refusal("XLabs-AI/flux-lora") == (
-        "There is no LoRA “XLabs-AI/flux-lora” here. If it is a Hugging Face repository, give the "
-        "address of its file: https://huggingface.co/XLabs-AI/flux-lora/resolve/main/"
-        "FILE.safetensors."
+        "There is no LoRA “XLabs-AI/flux-lora” here. If it is a Hugging Face repository, the owner "
+        "adds it with `atelier lora add XLabs-AI/flux-lora`; or give the address of its file."
     )
 
 
@@ -167,7 +164,7 @@ async def test_an_address_is_checked_without_asking_anybody_and_fetched_for_the_
     await world.sources.check(url, "flux-2")  # for which model it is shows only its header
     assert world.site.requests == []
     file = await world.prepare(url)
-    assert file.path.parent == world.folder / "cache"
+    assert file.path.parent == world.folder / "lora-library"
     assert file.name == url.partition("?")[0]
     assert file.public_url is None
 
@@ -183,6 +180,6 @@ async def test_the_upload_of_another_atelier_is_fetched_like_any_address(world: 
 @pytest.mark.parametrize("scheme", ["https", "HTTPS", "http"])
 async def test_an_address_inside_the_network_is_refused_at_once(world: World, scheme: str) -> None:
     assert await world.refusal(f"{scheme}://10.0.0.1/x.safetensors?token=secret") == (
-        "The LoRA 10.0.0.1/x.safetensors cannot be used. 10.0.0.1 was refused: it leads to a "
-        "private network. Use the address of a public site."
+        "The LoRA x cannot be used. 10.0.0.1 was refused: it leads to a private network. Use the "
+        "address of a public site."
     )

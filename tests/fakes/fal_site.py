@@ -12,6 +12,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from bot.app import CommunityRules
+from bot.commands.composing import Composer
 from bot.commands.imagine import Draw, Imagine
 from bot.commands.jobs import Jobs
 from bot.communities import INSTANCE, Change
@@ -21,7 +22,6 @@ from bot.http import HttpServer, Tls, create_app
 from bot.jobs.job import Job
 from bot.jobs.store import JobStore, migrations
 from bot.jobs.supervisor import Supervisor
-from bot.lora_downloads import LoraDownloads
 from bot.lora_folder import LoraFolder
 from bot.lora_sources import LoraSources
 from bot.multipart import MultipartUploads
@@ -38,6 +38,7 @@ from bot.webhook_key import WebhookKey
 from bot.webhooks_out import Webhooks
 from lora_registry.fetch import FetchRules, GuardedFetcher
 from tests.fakes.backend import StubBackend
+from tests.fakes.registry import empty_registry
 from tests.fakes.site import Only
 
 KEY = "the-first-key-of-the-tests"
@@ -158,8 +159,8 @@ async def fal_site(
         multipart = MultipartUploads(uploads)
         await uploads.start()
         await multipart.start()
-        downloads = LoraDownloads(database, folder / "lora-cache", fetcher, fetcher)
-        loras = LoraSources(LoraFolder([folder / "loras"]), uploads, downloads)
+        registry = await stack.enter_async_context(empty_registry(folder, "127.0.0.1"))
+        loras = LoraSources(LoraFolder([folder / "loras"]), uploads, registry)
         surface, rules = FalApiSurface(), CommunityRules(communities)
         supervisor = Supervisor(
             store=store,
@@ -169,7 +170,13 @@ async def fal_site(
             loras=loras,
             rules=rules,
         )
-        imagine = Imagine(communities=communities, jobs=store, backends=Only(backend), loras=loras)
+        imagine = Imagine(
+            communities=communities,
+            jobs=store,
+            backends=Only(backend),
+            loras=loras,
+            composer=Composer(registry),
+        )
         signer = Signer("s" * 32)
         jobs = Jobs(
             store=store,

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from backends.base import Backend, ModelName
 from bot.app import CommunityRules
+from bot.commands.composing import Composer
 from bot.commands.imagine import Draw, Imagine
 from bot.commands.jobs import Jobs
 from bot.communities import INSTANCE
@@ -23,12 +24,15 @@ from bot.http import HttpServer, create_app
 from bot.jobs.store import JobStore, migrations
 from bot.jobs.supervisor import Supervisor
 from bot.lora_folder import LoraFolder
+from bot.lora_sources import LoraSources
 from bot.signing import Signer
 from bot.storage import PictureStore
 from bot.surfaces.web.access import Access
-from bot.surfaces.web.routes import Playground, Status, create_router
+from bot.surfaces.web.routes import Hint, Playground, Status, create_router
 from bot.surfaces.web.surface import WebSurface
+from bot.uploads import Uploads
 from tests.fakes.backend import StubBackend
+from tests.fakes.registry import empty_registry
 
 STATUS = Status(
     version="1.2.3",
@@ -95,6 +99,16 @@ async def _parse(answer: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
+async def loras_there() -> list[Hint]:
+    return [Hint(name="glow", about="FLUX.1")]
+
+
+async def presets_found(text: str) -> list[Hint]:
+    """Those of three that have the text."""
+    names = ("dreamy", "dream-ink", "@ann/quick")
+    return [Hint(name=name, about=f"about {name}") for name in names if text in name]
+
+
 @asynccontextmanager
 async def site(
     folder: Path,
@@ -109,7 +123,9 @@ async def site(
         store, communities = JobStore(database), CommunityStore(database)
         pictures = await PictureStore.in_folder(folder / "storage")
         backend = StubBackend(folder / "stub", slots=slots)
-        loras = LoraFolder([folder / "loras"])
+        registry = await stack.enter_async_context(empty_registry(folder))
+        uploads = Uploads(database, folder / "uploads")
+        loras = LoraSources(LoraFolder([folder / "loras"]), uploads, registry)
         surface = WebSurface()
         rules = CommunityRules(communities)
         supervisor = Supervisor(
@@ -120,7 +136,13 @@ async def site(
             loras=loras,
             rules=rules,
         )
-        imagine = Imagine(communities=communities, jobs=store, backends=Only(backend), loras=loras)
+        imagine = Imagine(
+            communities=communities,
+            jobs=store,
+            backends=Only(backend),
+            loras=loras,
+            composer=Composer(registry),
+        )
         signer = Signer("s" * 32)
         playground = Playground(
             surface=surface,
@@ -135,7 +157,8 @@ async def site(
             signer=signer,
             access=Access(signer, loopback_only=loopback_only),
             status=lambda: STATUS,
-            loras=lambda: [("glow", "FLUX.1")],
+            loras=loras_there,
+            presets=presets_found,
         )
 
         async def ready() -> list[str]:

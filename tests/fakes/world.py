@@ -22,7 +22,9 @@ from tests.fakes.surface import RecordingSurface
 
 
 class NoLoras:
-    async def prepare(self, ref: LoraRef, architecture: ModelName, report: Report) -> LoraFile:
+    async def prepare(
+        self, ref: LoraRef, architecture: ModelName, report: Report, *, community: str
+    ) -> LoraFile:
         raise LoraUnavailable(f"There is no LoRA {ref.path} here.")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bot.database import Database, load_migrations
-from lora_registry.fetch import DiskFull, HashMismatch, Progress, TooLarge
+from lora_registry.fetch import DiskFull, FetchRules, HashMismatch, Progress, TooLarge
 from lora_registry.library import Checked, FileChanged, Library, Loan, NoRoom, NoSource, StillUsed
 from lora_registry.lora_store import LoraStore
 from lora_registry.models import (
@@ -218,6 +218,19 @@ async def test_a_local_file_is_copied_and_a_changed_one_is_an_alarm(
     with pytest.raises(NoSource, match="any more"):
         await library.fetch(record(), [source], nobody)
     assert names(folder) == set()
+
+
+async def test_another_file_of_the_same_name_in_another_folder_is_no_alarm(
+    web: Internet, ledger: Ledger, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "mine", tmp_path / "theirs"]
+    for folder, data in zip(folders, (lora_bytes("oil"), INK), strict=True):
+        folder.mkdir()
+        (folder / "ink.safetensors").write_bytes(data)
+    fetcher = web.fetcher(FetchRules(min_free_bytes=0))
+    library = Library(tmp_path / "library", fetcher, Places(fetcher, folders), ledger, min_free=0)
+    with await library.fetch(record(), [LocalSource(path="ink.safetensors")], nobody) as loan:
+        assert loan.path.read_bytes() == INK
 
 
 async def test_a_full_disk_is_no_fault_of_the_source(

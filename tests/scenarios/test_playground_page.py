@@ -205,6 +205,30 @@ def test_flags_are_suggested_as_one_types(page: Page) -> None:
     expect(page.locator("#suggestions")).to_contain_text("--steps")
 
 
+def test_presets_are_suggested_by_search_and_composed(page: Page, tmp_path: Path) -> None:
+    page.locator("#words").press_sequentially("star --preset bad")
+    suggestions = page.locator("#suggestions")
+    expect(suggestions).to_contain_text("badge")
+    expect(suggestions).to_contain_text("Badge, flux-1")
+    page.screenshot(path=tmp_path / "suggested.png")
+    page.keyboard.press("Tab")
+    expect(page.locator("#words")).to_have_value("star --preset badge ")
+
+    page.fill("#words", "")
+    page.locator("#words").press_sequentially("star --preset badge+mosa")
+    expect(suggestions.get_by_role("option", name="mosaic")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator("#words")).to_have_value("star --preset badge+mosaic ")
+
+
+def test_a_preset_draws_and_its_edit_has_what_was_typed(page: Page) -> None:
+    card = send(page, "star --preset badge --var colour=yellow --steps 4")
+    expect(card.locator("img")).to_be_visible()
+    card.get_by_role("button", name="Edit").click()
+    words = page.locator("#words").input_value()
+    assert words.startswith("/imagine star --preset @atelier/badge@1 --var colour=yellow")
+
+
 def test_delete_takes_the_card_away_for_good(page: Page) -> None:
     card = until_done(send(page, f"{CIRCLE} --steps 4 --seed 13"))
     job = card.get_attribute("data-job")

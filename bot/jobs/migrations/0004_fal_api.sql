@@ -15,18 +15,6 @@ CREATE INDEX uploads_by_requester ON uploads (requester, size);
 CREATE INDEX uploads_by_content ON uploads (sha256);
 CREATE INDEX uploads_by_expiry ON uploads (expires_at);
 
--- Which file a LoRA's address led to. The address may hold a token, so only its SHA-256 is kept.
--- `is_public` says whether others can fetch it too; NULL where that could not be found out.
-CREATE TABLE lora_downloads (
-    address   TEXT NOT NULL PRIMARY KEY,
-    sha256    TEXT NOT NULL,
-    size      INTEGER NOT NULL,
-    is_public INTEGER,
-    used_at   REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX lora_downloads_by_content ON lora_downloads (sha256, used_at);
-
 -- Who wants to be told that a job has ended. `base` begins the links in its output, `tries` counts
 -- the attempts that were begun, `next_at` is when the next one is due, `done_at` when the last one
 -- was over.

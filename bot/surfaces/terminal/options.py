@@ -8,7 +8,7 @@ from typing import Final, get_args
 from backends.base import Acceleration, GenerationRequest, ModelName, OutputFormat
 from backends.errors import shown
 from bot.commands.imagine import Refused
-from bot.commands.prompt import Wish, parse, parse_loras, parse_size
+from bot.commands.prompt import Wish, parse, parse_loras, parse_size, parse_variable
 from bot.surfaces.terminal.surface import output_paths
 
 _SUFFIXES: Final[dict[str, OutputFormat]] = {
@@ -27,6 +27,7 @@ class Options:
     output: Path | None = None
     preset: str | None = None
     loras: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     size: str | None = None
     ar: str | None = None
     steps: int | None = None
@@ -63,8 +64,14 @@ def wish(options: Options) -> Wish:
         "format": _format(options),
     }
     typed = tuple(lora for text in options.loras for lora in parse_loras(text))
+    variables = {**dict(said.variables), **dict(map(parse_variable, options.variables))}
     given = {name: value for name, value in chosen.items() if value is not None}
-    return replace(said, loras=said.loras + typed, **given)  # type: ignore[arg-type]
+    return replace(
+        said,
+        loras=said.loras + typed,
+        variables=tuple(variables.items()),
+        **given,  # type: ignore[arg-type]
+    )
 
 
 def output_file(options: Options, request: GenerationRequest, job_id: str) -> Path:

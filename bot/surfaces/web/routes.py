@@ -1,13 +1,13 @@
 """The playground's routes. Everything that has a meaning is decided in `bot.commands`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,6 +51,13 @@ class Status:
     models: Sequence[str]
 
 
+class Hint(BaseModel):
+    """A name that may be typed, and what it stands for."""
+
+    name: str
+    about: str
+
+
 @dataclass(frozen=True, slots=True)
 class Playground:
     """Everything that the routes use."""
@@ -61,7 +68,8 @@ class Playground:
     signer: Signer
     access: Access
     status: Callable[[], Status]
-    loras: Callable[[], Sequence[tuple[str, str]]]
+    loras: Callable[[], Awaitable[Sequence[Hint]]]
+    presets: Callable[[str], Awaitable[Sequence[Hint]]]
 
 
 class _Body(BaseModel):
@@ -191,13 +199,17 @@ def _add_jobs(api: APIRouter, playground: Playground) -> None:
     @api.get("/status")
     async def status() -> dict[str, Any]:
         now = playground.status()
-        known = await asyncio.to_thread(playground.loras)
+        known = await playground.loras()
         return {
             **asdict(now),
             "next_steps": [{"title": title, "text": text} for title, text in now.next_steps],
-            "loras": [{"name": name, "about": about} for name, about in known],
+            "loras": [hint.model_dump() for hint in known],
             "flags": [asdict(flag) for flag in FLAGS],
         }
+
+    @api.get("/presets")
+    async def presets(q: Annotated[str, Query(max_length=200)] = "") -> list[Hint]:
+        return list(await playground.presets(q))
 
     @api.post("/imagine", status_code=201)
     async def imagine(body: ImagineBody) -> JobView:

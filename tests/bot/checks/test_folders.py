@@ -12,8 +12,10 @@ import pytest
 from bot.checks import folders
 from bot.checks.finding import Finding
 from bot.database import Database
+from bot.demo_presets import install_demo
 from bot.jobs.limits import Limits
 from bot.jobs.store import JobStore, migrations
+from bot.registry import open_registry
 from bot.settings import Settings
 from bot.storage import PictureStore
 from tests.bot.checks.conftest import Configure
@@ -278,3 +280,26 @@ def test_of_many_unusable_files_only_the_first_are_named(settings: Settings) -> 
     assert len(found) == 7
     assert found[-1][0] == "warning"
     assert found[-1][1].startswith("7 more LoRA files cannot be used.")
+
+
+# --- The registry -----------------------------------------------------------------------------
+
+
+async def test_the_registry_is_counted(configure: Configure, tmp_path: Path) -> None:
+    settings = configure(data_dir=tmp_path)
+    assert said(folders.registry(settings)) == [
+        ("ok", "There is no registry.db yet; the first start makes it. ")
+    ]
+    async with open_registry(settings) as registry:
+        await install_demo(registry)
+        found = said(folders.registry(settings))
+    assert found[0][0] == "ok"
+    assert "has the schema of this version" in found[0][1]
+    assert "registry.db is sound; it has 5 presets and 4 LoRAs." in found[1][1]
+
+
+def test_a_damaged_registry_is_named(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_bytes(b"no database " * 1000)
+    status, sentence = said(folders.registry(configure(data_dir=tmp_path)))[0]
+    assert status == "broken"
+    assert "registry.db is damaged." in sentence

@@ -35,6 +35,7 @@ def job(**fields: object) -> Job:
         request=request,
         backend="demo",
         preset=None,
+        asked=None,
         ping=False,
         price=0.0,
         limits=Limits(),

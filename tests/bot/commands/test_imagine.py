@@ -17,6 +17,7 @@ from backends.base import (
     ModelSupport,
 )
 from bot.app import Backends
+from bot.commands.composing import Composer
 from bot.commands.imagine import Ask, Draw, Imagine, Plan, Refused
 from bot.commands.prompt import NamedLora, Wish, parse
 from bot.communities import INSTANCE, Change
@@ -27,8 +28,12 @@ from bot.jobs.limits import Limits
 from bot.jobs.store import JobStore, QuotaExceeded, migrations
 from bot.jobs.supervisor import NotStarted
 from bot.lora_folder import LoraFolder
+from bot.lora_sources import LoraSources
 from bot.permissions import Requester
+from bot.registry import Registry
+from bot.uploads import Uploads
 from tests.fakes.backend import StubBackend
+from tests.fakes.registry import empty_registry
 from tests.lora_registry.loras import factors, flux1, flux2, only, write
 
 HERE = "a server"
@@ -59,6 +64,7 @@ class Bot:
     communities: CommunityStore
     jobs: JobStore
     backend: Backend
+    registry: Registry
 
     @property
     def imagine(self) -> Imagine:
@@ -66,8 +72,14 @@ class Bot:
             communities=self.communities,
             jobs=self.jobs,
             backends=Backends({"stub": self.backend}),
-            loras=LoraFolder([self.folder]),
+            loras=self.loras,
+            composer=Composer(self.registry),
         )
+
+    @property
+    def loras(self) -> LoraSources:
+        uploads = Uploads(self.database, self.folder / "uploads")
+        return LoraSources(LoraFolder([self.folder]), uploads, self.registry)
 
     async def plan(
         self, wish: Wish = CAT, *, by: Requester = ANN, place: Place | None = None
@@ -111,13 +123,15 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     layers = only(flux2(), layer, "transformer_blocks.0.ff.")
     write(folder / "newer.safetensors", factors(layers, rank=4))
     (folder / "broken.safetensors").write_bytes(b"<html>")
-    yield Bot(
-        folder,
-        database,
-        CommunityStore(database),
-        JobStore(database),
-        StubBackend(tmp_path / "stub"),
-    )
+    async with empty_registry(tmp_path) as registry:
+        yield Bot(
+            folder,
+            database,
+            CommunityStore(database),
+            JobStore(database),
+            StubBackend(tmp_path / "stub"),
+            registry,
+        )
     await database.close()
 
 
@@ -335,7 +349,7 @@ async def test_a_model_that_nothing_here_draws_is_refused(bot: Bot) -> None:
 
 async def test_a_preset_that_does_not_exist_is_refused(bot: Bot) -> None:
     assert await bot.refusal(parse("a cat --preset dreamy")) == (
-        "There is no preset “dreamy” here. Leave it out, or name LoRAs with --lora."
+        "There is no preset dreamy here. Search for a part of its name."
     )
 
 

@@ -347,7 +347,11 @@ def test_a_switch_takes_no_word_of_the_prompt() -> None:
         ("a cat --image_size square", "did you mean --size?", "a cat --size square"),
         ("a cat --größe 3", "“--größe” is not a flag; use --preset", "a cat"),
         ("a cat --lroa x:1", "did you mean --lora?", "a cat --lora x:1"),
-        ("a cat --zzz 5 asleep", "“--zzz” is not a flag; use --preset, --lora,", "a cat asleep"),
+        (
+            "a cat --zzz 5 asleep",
+            "“--zzz” is not a flag; use --preset, --var, --lora,",
+            "a cat asleep",
+        ),
         ("a cat --steps", "--steps has no value; use a whole number such as 28.", "a cat"),
         ("a cat --preset --seed 7", "--preset has no value", "a cat --seed 7"),
         ('a cat --preset ""', "--preset has no value", "a cat"),
@@ -590,6 +594,7 @@ def test_every_choice_and_alias_that_is_offered_is_understood(flag: Flag) -> Non
     default: dict[str, Any] = {
         "text": "dreamy",
         "loras": "x:1",
+        "pair": "mood=calm",
         "ratio": "16:9",
         "whole": "8",
         "number": "2.5",
@@ -635,3 +640,37 @@ def test_an_accepted_offer_adds_up_to_the_limit_and_warns_no_more(scales: list[f
     for before, after in zip(loras, lowered.loras, strict=True):
         assert before.name == after.name
         assert (before.scale or 0) * (after.scale or 0) >= 0
+
+
+# --- Variables --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "variables"),
+    [
+        ("a cat --var mood=calm", (("mood", "calm"),)),
+        ("a cat --var MOOD=Calm —var place=sea", (("mood", "Calm"), ("place", "sea"))),
+        ('a cat --var "place=the deep sea"', (("place", "the deep sea"),)),
+        ("a cat --var place=“the deep sea”", (("place", "the deep sea"),)),
+        ("a cat --var mood=calm --var mood=calm", (("mood", "calm"),)),
+        ('a cat --var "title="', (("title", ""),)),
+    ],
+)
+def test_variables_of_a_preset_are_pairs(typed: str, variables: object) -> None:
+    wish = parse(typed)
+    assert (wish.prompt, wish.variables) == ("a cat", variables)
+    assert parse(render(wish)) == wish
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("a cat --var mood", "--var is “mood”; use a variable of the preset and its value"),
+        ("a cat --var 1=2", "--var is “1=2”; use a variable of the preset and its value"),
+        ("a cat --var mood=a --var mood=b", "--var mood is given twice with different values"),
+    ],
+)
+def test_what_is_no_pair_is_refused(typed: str, sentence: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        parse(typed)
+    assert sentence in str(caught.value)

@@ -66,7 +66,9 @@ async def test_a_paid_request_that_never_answers_is_still_stopped(tmp_path: Path
             while not (await w.job(job.id)).submitting:
                 await asyncio.sleep(0.01)
         await w.supervisor.cancel(job.id)
-        await w.until(job.id, JobState.CANCELLED, timeout=3)
+        ended = await w.until(job.id, JobState.CANCELLED, timeout=3)
+        assert ended.remote is None
+        assert w.service.submits == 0
 
 
 async def test_a_wish_to_cancel_holds_when_the_job_goes_back_to_the_queue(tmp_path: Path) -> None:
@@ -171,7 +173,9 @@ async def test_a_surface_that_is_away_when_the_bot_restarts_shows_the_job_later(
         await w.store.submit(sent, Limits())
         w.surface.trouble = [OSError("not connected yet"), OSError("not connected yet")]
         await w.supervisor.start()
-        await w.until(sent.id, JobState.DELIVERED)
+        shown = await w.until(sent.id, JobState.DELIVERED)
+        assert shown.receipt is not None
+        assert w.surface.trouble == []
 
 
 async def test_a_job_that_was_shown_and_cancelled_before_a_crash_ends_where_it_was_shown(

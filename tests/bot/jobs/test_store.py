@@ -256,7 +256,7 @@ async def test_jobs_without_a_picture_do_not_use_up_the_day(store: JobStore) -> 
     limits = Limits(requester_per_day=1)
     await in_state(store, JobState.FAILED)
     await in_state(store, JobState.CANCELLED)
-    await store.submit(draft(), limits)
+    assert (await store.submit(draft(), limits)).state is JobState.QUEUED
 
 
 async def test_the_day_s_spending_is_the_sum_of_what_results_cost(store: JobStore) -> None:

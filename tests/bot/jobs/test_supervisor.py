@@ -300,7 +300,9 @@ async def test_a_database_in_trouble_for_a_while_loses_no_outcome(tmp_path: Path
 
         with patch.object(w.store, "render", full_at_first):
             job = await w.submit()
-            await w.until(job.id, JobState.DELIVERED)
+            done = await w.until(job.id, JobState.DELIVERED)
+        assert trouble == []
+        assert done.attempt == 1
 
 
 async def test_stopping_lets_a_drawing_end_and_delivers_it(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 // The message field: text that is never lost, suggestions, recall, and what the server says to it.
 
-import { insist, Refused, uuid } from "/assets/api.js";
+import { ask, insist, Refused, uuid } from "/assets/api.js";
 import { button, byId, el } from "/assets/dom.js";
 import { suggest } from "/assets/suggestions.js";
 
 const REMEMBERED = 50;
+const KNOWN_SEARCHES = 200;
 
 /** `accepted(job)` is told of each new job. */
 export class Composer {
   vocabulary = { flags: [], loras: [] };
   #accepted;
+  #searches = new Map();
   #at = null;
   #closed = false;
   #field = byId("words");
@@ -236,9 +238,35 @@ export class Composer {
     this.#suggest();
   }
 
+  /** The presets that a text finds, as far as they are known; the others are asked for. */
+  #presets(text) {
+    if (!this.#searches.has(text)) {
+      if (this.#searches.size >= KNOWN_SEARCHES) this.#searches.clear();
+      this.#searches.set(text, this.#guess(text));
+      ask("GET", `/api/presets?q=${encodeURIComponent(text)}`).then(
+        (found) => {
+          this.#searches.set(text, found);
+          if (document.activeElement === this.#field) this.#suggest();
+        },
+        () => this.#searches.delete(text),
+      );
+    }
+    return this.#searches.get(text);
+  }
+
+  /** What earlier searches let expect of one that is under way, so that the list does not flicker. */
+  #guess(text) {
+    for (let length = text.length - 1; length >= 0; length -= 1) {
+      const known = this.#searches.get(text.slice(0, length));
+      if (known) return known.filter((one) => one.name.includes(text.toLowerCase()));
+    }
+    return [];
+  }
+
   #suggest() {
     const { selectionStart: start, selectionEnd: end, value } = this.#field;
-    this.#found = start === end && !this.#closed ? suggest(value, start, this.vocabulary) : null;
+    const vocabulary = { ...this.vocabulary, presets: (text) => this.#presets(text) };
+    this.#found = start === end && !this.#closed ? suggest(value, start, vocabulary) : null;
     this.#at = null;
     this.#field.removeAttribute("aria-activedescendant");
     if (!this.#found) return this.#close();

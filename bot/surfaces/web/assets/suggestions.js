@@ -14,11 +14,11 @@ const COMMON = {
 const SCALES = ["0.4", "0.6", "0.8", "1", "1.2"];
 
 /** Returns `{from, to, items: [{words, insert, help}]}`, or null when nothing fits. `from` and `to`
- * bound the text that an item's `insert` replaces. */
-export function suggest(text, caret, { flags, loras }) {
+ * bound the text that an item's `insert` replaces. `presets` answers with those that a text finds. */
+export function suggest(text, caret, { flags, loras, presets }) {
   const before = text.slice(0, caret);
   const found =
-    command(before) ?? tag(before, loras) ?? (quoted(before) ? null : (value(before, flags, loras) ?? name(before, text, flags)));
+    command(before) ?? tag(before, loras) ?? (quoted(before) ? null : (value(before, flags, loras, presets) ?? name(before, text, flags)));
   return found?.items.length ? { ...found, to: caret } : null;
 }
 
@@ -36,14 +36,24 @@ function tag(before, loras) {
 
 const quoted = (before) => (before.match(/"/g)?.length ?? 0) % 2 === 1;
 
-function value(before, flags, loras) {
+function value(before, flags, loras, presets) {
   const match = VALUE.exec(before);
   const flag = match && flags.find((one) => one.name === match[1].toLowerCase() || one.aliases.includes(match[1].toLowerCase()));
   if (!flag || flag.kind === "switch") return null;
   const from = before.length - match[2].length;
   if (flag.kind === "loras") return lora(match[2], from, loras);
+  if (flag.name === "preset") return preset(match[2], from, presets);
   const values = flag.choices.length ? flag.choices : (COMMON[flag.name] ?? []);
   return { from, items: like(values, match[2]).map((one) => ({ words: one, insert: `${one} `, help: "" })) };
+}
+
+// A composition such as `dreamy+ink:0.6`: its last preset is being typed.
+function preset(typed, from, presets) {
+  const start = typed.lastIndexOf("+") + 1;
+  const part = typed.slice(start);
+  if (/:[\d.]*$/.test(part)) return null;
+  const items = presets(part).map((one) => ({ words: one.name, insert: `${one.name} `, help: one.about }));
+  return items.some((item) => item.words === part) && items.length === 1 ? null : { from: from + start, items };
 }
 
 // A list such as `glow:0.8,ink`: its last entry is being typed.

@@ -22,6 +22,7 @@ def a_job() -> Job:
         request=parse_request({"prompt": "a"}),
         backend="stub",
         preset=None,
+        asked=None,
         ping=False,
         price=0.0,
         limits=Limits(),

@@ -68,6 +68,7 @@ def job(pictures: Sequence[DeliveredPicture] = ()) -> Job:
         request=parse_request({"prompt": "a cat"}),
         backend="stub",
         preset=None,
+        asked=None,
         ping=False,
         price=0.0,
         limits=Limits(),

@@ -56,7 +56,7 @@ async def test_the_same_id_twice_is_one_job(tmp_path: Path) -> None:
         ),
         ("a cat --steps 99", "steps is 99; use 1 to 50.", None),
         ("a cat --lora nope", "There is no LoRA “nope”.", None),
-        ("a cat --preset nope", "There is no preset “nope” here.", None),
+        ("a cat --preset nope", "There is no preset nope here.", None),
         ("a\u202ecat", "prompt cannot be used as it is; remove the character U+202E", None),
     ],
 )

@@ -1,0 +1,14 @@
+"""Who sits at the command line: the owner of this instance."""
+
+from typing import Final
+
+from lora_registry.models import MAX_NSFW, Role, Viewer
+
+HANDLE: Final = "local"
+"""What comes before the slash in the names of presets that are made at the command line."""
+
+
+def owner_viewer() -> Viewer:
+    """The owner, who may do everything that an owner may and see everything that is here."""
+    roles = frozenset({Role.MEMBER, Role.CURATOR, Role.MANAGER, Role.OPERATOR})
+    return Viewer("local", "owner", roles, MAX_NSFW)
