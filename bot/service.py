@@ -5,7 +5,7 @@ import importlib.metadata
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +17,7 @@ from backends.fal.backend import FalBackend
 from backends.fal.webhooks import WebhookVerifier
 from backends.local.backend import LocalBackend, Phase
 from bot.app import App, CommunityRules, DataFolderLock, build_backends, build_supervisor, open_app
+from bot.chat import discord_bot, open_discord
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
 from bot.database import DatabaseError
@@ -30,12 +31,16 @@ from bot.owner import owner_viewer
 from bot.settings import Settings
 from bot.signals import stop_on_signals
 from bot.signing import Signer, load_secret
+from bot.surfaces.base import Surface
 from bot.surfaces.fal_api.app import PREFIXES, create_api
 from bot.surfaces.fal_api.surface import FalApiSurface
 from bot.surfaces.terminal.surface import TerminalSurface
 from bot.surfaces.web import surface as web
 from bot.surfaces.web.access import Access
 from bot.surfaces.web.routes import Hint, Playground, Status, create_router
+
+if TYPE_CHECKING:
+    from bot.surfaces.discord.bot import DiscordBot
 
 DRAIN_GRACE_S: Final = 30.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,12 +65,15 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         stop = stop_on_signals()  # until here there was nothing to stop in good order
         app = await stack.enter_async_context(open_app(settings, build_backends(settings)))
         registry, page, programs = CollectorRegistry(), web.WebSurface(), FalApiSurface()
-        supervisor = build_supervisor(app, [TerminalSurface(), page, programs], Metrics(registry))
         signer = Signer(await asyncio.to_thread(_secret, settings))
+        discord = discord_bot(settings, signer)
+        chats: list[Surface] = [] if discord is None else [discord.surface]
+        surfaces: list[Surface] = [TerminalSurface(), page, programs, *chats]
+        supervisor = build_supervisor(app, surfaces, Metrics(registry))
         endpoint = await stack.enter_async_context(open_endpoint(app, supervisor, programs, signer))
         server = HttpServer(
             create_app(
-                lambda: _failing(app),
+                lambda: _failing(app, discord),
                 registry,
                 [
                     create_router(_playground(app, supervisor, page, signer)),
@@ -79,6 +87,10 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         )
         stack.push_async_callback(server.stop)
         await server.start()
+        if discord is not None:
+            stack.push_async_callback(discord.close)
+            if (refusal := await open_discord(discord, app, supervisor)) is not None:
+                say(refusal)
         stack.push_async_callback(supervisor.drain, DRAIN_GRACE_S)
         await supervisor.start()
         if app.backends.by_name:
@@ -205,7 +217,7 @@ def _status(app: App) -> Status:
     )
 
 
-async def _failing(app: App) -> list[str]:
+async def _failing(app: App, discord: "DiscordBot | None") -> list[str]:
     """What keeps this instance from doing its work, a sentence each."""
     failing = []
     try:
@@ -220,4 +232,6 @@ async def _failing(app: App) -> list[str]:
     ]
     if not app.backends.by_name:
         failing.append(app.backends.why_none)
+    if discord is not None and discord.trouble is not None:
+        failing.append(discord.trouble)
     return failing

@@ -95,6 +95,13 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _gateway_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("ws", "wss") or not url.hostname:
+        raise ValueError("an address such as wss://gateway.example.com")
+    return value.rstrip("/")
+
+
 def _fal_rest(queue_url: str) -> str:
     """Find the storage that belongs to a queue: a gateway's key must never reach fal's."""
     if queue_url == FAL_QUEUE:
@@ -134,6 +141,7 @@ def _sendable(token: SecretStr) -> SecretStr:
 Token = Annotated[SecretStr, AfterValidator(_sendable)]
 Folder = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
 Query = Annotated[str, AfterValidator(_query)]
 Keys = Annotated[
     tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys), AfterValidator(_long_enough)
@@ -164,6 +172,21 @@ class Settings(BaseSettings):
         " service at `FAL_QUEUE_URL`, `demo` the small model that comes with Atelier. `auto`"
         " decides for each model: `local` if its weights are named, else `fal` with a key, else"
         " `demo`.",
+    )
+    discord_token: Token | None = Field(
+        None,
+        validation_alias="DISCORD_TOKEN",
+        description="Token of the bot in Discord's developer portal. With it, the bot is online.",
+    )
+    discord_api_url: BaseUrl = Field(
+        "https://discord.com/api/v10",
+        validation_alias="DISCORD_API_URL",
+        description="Where Discord's REST interface is; for proxies.",
+    )
+    discord_gateway_url: GatewayUrl | None = Field(
+        None,
+        validation_alias="DISCORD_GATEWAY_URL",
+        description="Where Discord's gateway is. Unset: Discord says so itself.",
     )
     fal_key: Token | None = Field(
         None,

@@ -100,17 +100,6 @@ class Jobs:
                 requester = job.requester
         return await self.get(requester, job_id)
 
-    async def moderated(self, community: str, job_id: str) -> Job:
-        """One that a moderator of this community may end or delete.
-
-        Raises:
-            NoSuchJob: as for `get`.
-        """
-        job = await self._store.get(job_id)
-        if job is None or job.place.community != community:
-            raise NoSuchJob(job_id)
-        return await self.get(job.requester, job_id)
-
     async def fleeting(self, before: float) -> list[Job]:
         """Jobs here of which nothing may be kept, and whose ends were told before then."""
         return await self._store.fleeting(self._surface, before)

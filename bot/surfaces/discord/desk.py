@@ -1,0 +1,89 @@
+"""What the surface asks of the rest of the bot, and the one way in which a wish becomes a job."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+import structlog
+
+from bot import wording
+from bot.commands.imagine import Ask, Draw, Refused
+from bot.commands.jobs import Jobs
+from bot.commands.prompt import PromptError, Wish
+from bot.communities import CommunitySettings, Effective, SettingsDamaged
+from bot.permissions import is_moderator
+from bot.registry import Registry
+from bot.surfaces.base import Waiting
+from bot.surfaces.discord import places
+from bot.surfaces.discord.answers import Answer
+from bot.surfaces.discord.surface import NAME, DiscordSurface
+from bot.surfaces.discord.text import code, safe, whole_lines
+from bot.viewers import viewer
+from lora_registry.models import Viewer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that commands and buttons use.
+
+    `community` gives what holds in a community (SettingsDamaged where that cannot be read),
+    `waiting` where a job stands in the queue.
+    """
+
+    surface: DiscordSurface
+    draw: Draw
+    jobs: Jobs
+    registry: Registry
+    community: Callable[[str], Awaitable[Effective[CommunitySettings]]]
+    waiting: Callable[[str], Waiting | None]
+
+    async def viewer(self, interaction: discord.Interaction[Any]) -> Viewer:
+        """Who asks, to the registry.
+
+        Raises:
+            SettingsDamaged
+        """
+        place = places.place(interaction)
+        here = await self.community(place.community)
+        return viewer(here, places.requester(interaction), place)
+
+    async def moderates(self, interaction: discord.Interaction[Any]) -> bool:
+        """Whether this person may end and delete what others have asked for in this server."""
+        if not places.in_server(interaction):
+            return False
+        try:
+            here = await self.community(places.place(interaction).community)
+        except SettingsDamaged:
+            return False
+        return is_moderator(here, places.requester(interaction))
+
+
+async def draw(desk: Desk, interaction: discord.Interaction[Any], wish: Wish) -> None:
+    """Answer an interaction with a job for this wish, or with why there is none."""
+    answer = Answer(interaction, private=bool(wish.private))
+    if (obstacle := places.obstacle(interaction)) is not None:
+        await answer.tell(obstacle)
+        return
+    ask = Ask(wish, places.requester(interaction), places.place(interaction), NAME)
+    with desk.surface.expecting(ask.job_id, answer):
+        try:
+            taken = await answer.bounded(asyncio.create_task(desk.draw(ask)))
+        except Refused as error:
+            await answer.tell(sentence(error))
+            return
+        except Exception:
+            log.exception("imagine broke", job=ask.job_id)
+            await answer.tell(wording.INTERNAL)
+            return
+    if taken.notes:
+        await answer.tell(whole_lines(safe(one, 1200) for one in taken.notes))
+
+
+def sentence(error: Refused | PromptError) -> str:
+    """Why not, and what to write instead where that is known."""
+    text = safe(str(error), 1200)
+    return text if error.corrected is None else f"{text}\n{code(error.corrected)}"

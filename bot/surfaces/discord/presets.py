@@ -1,0 +1,114 @@
+"""`/preset`: looking at presets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range
+
+from bot.commands import presets
+from bot.commands.presets import Details, Entry, UsedLora
+from bot.communities import SettingsDamaged
+from bot.surfaces.discord.answers import Answer
+from bot.surfaces.discord.desk import Desk
+from bot.surfaces.discord.suggestions import Suggestions
+from bot.surfaces.discord.text import safe, whole_lines
+from lora_registry.errors import RegistryError
+from lora_registry.models import Viewer
+
+MOST_SHOWN: Final = 20
+NONE_YET: Final = "There are no presets here yet."
+_LEVELS: Final = ("safe for everybody", "suggestive", "mature", "explicit", "extreme")
+
+
+def preset_commands(desk: Desk) -> app_commands.Group:
+    """The group of commands, ready to be added to a tree."""
+    group = app_commands.Group(name="preset", description="Looks to draw with")
+    suggestions = Suggestions(desk)
+
+    @group.command(name="list", description="Your own presets, and those that are used most here")
+    async def show_list(interaction: discord.Interaction[Any]) -> None:
+        async def found(seen: Viewer) -> str:
+            return listed(await presets.list_presets(desk.registry, seen)) or NONE_YET
+
+        await _answer(desk, interaction, found)
+
+    @group.command(name="search", description="Find presets by name, words or what they are like")
+    @app_commands.describe(text="A name or words; typos are forgiven")
+    async def search(interaction: discord.Interaction[Any], text: Range[str, 1, 60]) -> None:
+        async def found(seen: Viewer) -> str:
+            hits = await presets.search(desk.registry, seen, text)
+            return listed(hits) or f"No preset is like “{safe(text, 60)}”."
+
+        await _answer(desk, interaction, found)
+
+    @group.command(name="show", description="All about one preset")
+    @app_commands.describe(preset="Its name; dreamy@2 is its second revision")
+    async def show(interaction: discord.Interaction[Any], preset: Range[str, 1, 100]) -> None:
+        async def found(seen: Viewer) -> str:
+            return details(await presets.show(desk.registry, seen, preset))
+
+        await _answer(desk, interaction, found)
+
+    show.autocomplete("preset")(suggestions.presets)
+    return group
+
+
+async def _answer(
+    desk: Desk,
+    interaction: discord.Interaction[Any],
+    find: Callable[[Viewer], Awaitable[str]],
+) -> None:
+    async def text() -> str:
+        try:
+            return await find(await desk.viewer(interaction))
+        except (RegistryError, SettingsDamaged) as error:
+            return safe(str(error), 1000)
+
+    answer = Answer(interaction, private=True)
+    await answer.tell(await answer.bounded(asyncio.create_task(text())))
+
+
+def listed(entries: Sequence[Entry]) -> str:
+    """A line a preset."""
+    lines = []
+    for entry in entries[:MOST_SHOWN]:
+        title = f": {safe(entry.title, 60)}" if entry.title else ""
+        pin = "📌 " if entry.pinned else ""
+        lines.append(f"- {pin}**{safe(entry.name, 60)}**{title} · {entry.model}, {entry.uses:,}×")
+    if len(entries) > MOST_SHOWN:
+        lines.append(f"-# {len(entries) - MOST_SHOWN} more; `/preset search` finds them.")
+    return whole_lines(lines)
+
+
+def details(shown: Details) -> str:
+    """All of one revision, as far as a message has room for it."""
+    revision, body = shown.revision, shown.revision.body
+    said = {
+        "size": body.size and f"{body.size.width}x{body.size.height}",
+        "steps": body.steps,
+        "guidance": body.guidance,
+        "speed": body.speed,
+        "images": body.count,
+    }
+    own = " · ".join(f"{name} {value}" for name, value in said.items() if value is not None)
+    lines = [
+        f"**{safe(shown.name, 80)}** {safe(body.title, 80)}",
+        *([safe(body.description, 300)] if body.description else []),
+        f"-# revision {revision.rev} of {revision.preset.head} · {body.model} · "
+        f"{_LEVELS[shown.nsfw]} · used {revision.preset.uses:,} times",
+        f"Template: {safe(body.template, 300)}",
+        f"Settings: {own or 'those of the model'}",
+        *map(_lora, shown.loras[:8]),
+        *(f"- blank {safe(one.name, 30)}" for one in body.variables),
+        f"-# Draw with it: `/imagine` with preset {safe(shown.name, 80)}",
+    ]
+    return whole_lines(lines)
+
+
+def _lora(one: UsedLora) -> str:
+    words = f" adds {safe(', '.join(one.words), 60)}" if one.words else ""
+    missing = "" if one.known else " (not known here)"
+    return f"- LoRA {safe(one.lora.name, 60)}:{one.lora.scale:g}{words}{missing}"

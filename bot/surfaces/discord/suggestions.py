@@ -1,0 +1,103 @@
+"""What is offered while somebody types: quickly, at most 25, and never an error."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import discord
+import structlog
+from discord.app_commands import Choice
+
+from backends.base import NAMED_SIZES
+from bot.surfaces.discord.desk import Desk
+from bot.surfaces.discord.text import plain
+from lora_registry.models import LoraRecord
+
+MOST: Final = 25
+LONGEST: Final = 100
+_TIMEOUT_S: Final = 2.0
+_FRESH_S: Final = 20.0
+
+log = structlog.get_logger()
+
+Choices = list[Choice[str]]
+
+
+class Suggestions:
+    """Suggestions for the options of `/imagine`. LoRAs come from memory, read anew in between."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._loras: tuple[LoraRecord, ...] | None = None
+        self._read_at = 0.0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def presets(self, interaction: discord.Interaction[Any], current: str) -> Choices:
+        """Presets for the last part of `dreamy+ink:0.6`."""
+        before, plus, last = current.rpartition("+")
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                seen = await self._desk.viewer(interaction)
+                hits = await self._desk.registry.search.search(seen, last.strip(), MOST)
+        except Exception as error:  # noqa: BLE001 - an error would show as silence all the same
+            log.warning("no suggestions", error=type(error).__name__)
+            return []
+        return _choices(
+            (f"{before}{plus}{hit.name}", f"{hit.title}, {hit.model}" if hit.title else hit.model)
+            for hit in hits
+        )
+
+    async def loras(self, interaction: discord.Interaction[Any], current: str) -> Choices:
+        """LoRAs for the last entry of `ghibli:0.8, ink`; its scale stays."""
+        before, comma, last = current.rpartition(",")
+        name, colon, scale = last.strip().partition(":")
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                ceiling = (await self._desk.viewer(interaction)).nsfw_ceiling
+                known = await self._known()
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("no suggestions", error=type(error).__name__)
+            return []
+        typed = name.strip().lower()
+        named = {entry.partition(":")[0].strip() for entry in before.split(",")}
+        fitting = [
+            record
+            for record in known
+            if typed in record.name and record.nsfw <= ceiling and record.name not in named
+        ]
+        fitting.sort(key=lambda record: (not record.name.startswith(typed), record.name))
+        lead = f"{before}{comma} " if comma else ""
+        return _choices(
+            (f"{lead}{one.name}{colon}{scale}", ", ".join((one.family.label, *one.words()[:3])))
+            for one in fitting[:MOST]
+        )
+
+    async def sizes(self, _: discord.Interaction[Any], current: str) -> Choices:
+        """Sizes by name; what else was typed is left as it is."""
+        typed = current.strip().lower().replace(" ", "_")
+        return _choices(
+            (name, str(size)) for name, size in NAMED_SIZES.items() if typed in name or not typed
+        )
+
+    async def _known(self) -> tuple[LoraRecord, ...]:
+        if self._loras is None:
+            await self._read()
+        elif time.monotonic() - self._read_at > _FRESH_S and self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        return self._loras or ()
+
+    async def _read(self) -> None:
+        try:
+            self._loras = await self._desk.registry.loras.list()
+            self._read_at = time.monotonic()
+        finally:
+            self._reading = None
+
+
+def _choices(found: Any) -> Choices:
+    """Choices whose value fits; a longer one would be refused, and with it all others."""
+    return [
+        Choice(name=plain(f"{value} ({about})", LONGEST), value=value)
+        for value, about in found
+        if 0 < len(value) <= LONGEST
+    ][:MOST]
