@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from bot.checks import drawing, fal, folders, installation
+from bot.checks import discord, drawing, fal, folders, installation
 from bot.checks.finding import Finding, Status, broken, reason, warning
 
 Check = Callable[[], Iterator[Finding]]
@@ -61,6 +61,7 @@ def findings() -> Iterator[Finding]:
         Inquiry("the HTTP port", partial(installation.running, settings)),
         engine,
         Inquiry("fal", partial(fal.service, settings)),
+        Inquiry("Discord", partial(discord.application, settings)),
         Inquiry("the models", partial(drawing.models, settings)),
     ]
     yield from Inquiry("the versions", installation.versions)

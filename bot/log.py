@@ -42,6 +42,8 @@ _SECRET_TEXT: Final = (
     re.compile(r"()\bx(?:ox[a-z]|app)-[\w-]{10,}"),
     re.compile(r"()\b[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"),
     re.compile(r"()\bsk-[\w-]{16,}"),
+    # the paths in which Discord puts the token of an interaction
+    re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.-]{20,}"),
     # pydantic's errors quote what they were given, and that may be a prompt
     re.compile(r"(\binput_value=).*"),
 )

@@ -128,6 +128,7 @@ def test_the_length_of_a_prompt_may_be_known(
         "https://user:4e5f6a7b8c9d@host.example/",
         "using hf_AbCdEfGhIj4e5f6a7b8c9dKlMnOp",
         "using xoxb-12345678-4e5f6a7b8c9d",
+        "rate limited on /webhooks/42/aW50ZXJhY3Rpb246NzQ4e5f6a7b8c9d/messages/@original",
         "using MTIzNDU2Nzg5MDEyMzQ1Njc4OTA.GaBcDe.4e5f6a7b8c9d_4e5f6a7b8c9d_4e5f6a",
     ],
 )
