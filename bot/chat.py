@@ -9,6 +9,7 @@ from bot.app import App, CommunityRules
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
 from bot.jobs.supervisor import Supervisor
+from bot.sealing import Vault
 from bot.settings import Settings
 from bot.signing import Signer
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from bot.surfaces.discord.bot import DiscordBot
 
 
-def discord_bot(settings: Settings, signer: Signer) -> "DiscordBot | None":
+def discord_bot(settings: Settings, signer: Signer, vault: Vault) -> "DiscordBot | None":
     """The Discord side, where there is a token. It is opened by `open_discord`."""
     if settings.discord_token is None:
         return None
@@ -30,6 +31,7 @@ def discord_bot(settings: Settings, signer: Signer) -> "DiscordBot | None":
     return DiscordBot(
         settings.discord_token,
         settings.data_dir / "discord",
+        vault,
         api_url=settings.discord_api_url,
         gateway_url=settings.discord_gateway_url,
         link=None if public is None else link,

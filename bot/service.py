@@ -28,6 +28,7 @@ from bot.http import HttpServer, Tls, create_app
 from bot.jobs.metrics import Metrics
 from bot.jobs.supervisor import Supervisor
 from bot.owner import owner_viewer
+from bot.sealing import Vault
 from bot.settings import Settings
 from bot.signals import stop_on_signals
 from bot.signing import Signer, load_secret
@@ -65,8 +66,9 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         stop = stop_on_signals()  # until here there was nothing to stop in good order
         app = await stack.enter_async_context(open_app(settings, build_backends(settings)))
         registry, page, programs = CollectorRegistry(), web.WebSurface(), FalApiSurface()
-        signer = Signer(await asyncio.to_thread(_secret, settings))
-        discord = discord_bot(settings, signer)
+        secret = await asyncio.to_thread(_secret, settings)
+        signer = Signer(secret)
+        discord = discord_bot(settings, signer, Vault(secret))
         chats: list[Surface] = [] if discord is None else [discord.surface]
         surfaces: list[Surface] = [TerminalSurface(), page, programs, *chats]
         supervisor = build_supervisor(app, surfaces, Metrics(registry))

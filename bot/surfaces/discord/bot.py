@@ -13,6 +13,7 @@ import discord
 import structlog
 from pydantic import SecretStr
 
+from bot.sealing import Vault
 from bot.surfaces.discord.client import AtelierClient
 from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.messages import Messages, watching
@@ -38,24 +39,32 @@ class DiscordBot:
         self,
         token: SecretStr,
         folder: Path,
+        vault: Vault,
         *,
         api_url: str | None = None,
         gateway_url: str | None = None,
         link: Link | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`folder` is our own: it remembers what must survive a crash. `link` gives the address
-        of a stored picture, where others can reach this server."""
+        """`folder` is our own: it remembers what must survive a crash. `vault` seals the tokens of
+        interactions that are kept. `link` gives the address of a stored picture, where others can
+        reach this server.
+        """
         pace = Pace()
         self._token = token
         self._client = AtelierClient(
             folder, watching(pace), api_url=api_url, gateway_url=gateway_url
         )
-        self._starts = Starts(folder / "starts", clock)
+        self._starts = Starts(folder / "starts", vault, clock)
         self._task: asyncio.Task[None] | None = None
         self.trouble: str | None = None
         self.surface = DiscordSurface(
-            Messages(self._client, pace, clock), self._starts, self._client.online, link, clock
+            Messages(self._client, pace, clock),
+            self._starts,
+            self._client.online,
+            vault,
+            link,
+            clock,
         )
 
     async def start(self, desk: Desk) -> None:

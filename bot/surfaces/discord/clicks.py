@@ -181,7 +181,7 @@ async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     message = answer.message.model_copy(update={"message": original.id, "lasting": False})
     try:
         pictures = await _pictures(desk, job, places.place(interaction))
-        await desk.surface.finish(job, message.receipt(), Done(pictures))
+        await desk.surface.finish(job, desk.surface.sealed(message), Done(pictures))
     except PictureGone:
         await answer.show(cards.note(wording.PICTURE_GONE), private=True)
     except PictureUnreadable:

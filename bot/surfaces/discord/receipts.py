@@ -3,6 +3,8 @@
 An interaction's token lasts 15 minutes and reaches every message that answered it. The bot's own
 token lasts, but reaches only what the bot can see: no message for one person alone, and nothing
 where the app was installed by a user and not by the server.
+
+What is kept holds the interaction's token sealed.
 """
 
 from typing import Final
@@ -11,6 +13,7 @@ from discord.utils import snowflake_time
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.jobs.job import Receipt
+from bot.sealing import Vault
 
 TOKEN_S: Final = 15 * 60.0
 """How long an interaction's token lasts, from Discord's documentation."""
@@ -39,8 +42,9 @@ class Message(BaseModel):
     guild: int | None = None
     limit: int = FILE_LIMIT
 
-    def receipt(self) -> Receipt:
-        return self.model_dump(mode="json")
+    def receipt(self, vault: Vault) -> Receipt:
+        """What is kept of it."""
+        return {**self.model_dump(mode="json"), "token": vault.seal(self.token)}
 
     def fresh(self, now: float) -> bool:
         """Whether the interaction's token can be counted on."""
@@ -51,6 +55,14 @@ class Message(BaseModel):
         return now > snowflake_time(self.message).timestamp() + OLD_S
 
 
-def read(receipt: Receipt) -> Message:
-    """The message that a receipt stands for."""
-    return Message.model_validate(receipt)
+def read(receipt: Receipt, vault: Vault) -> Message:
+    """The message that a receipt stands for. A token that cannot be opened is as one that ended.
+
+    Raises:
+        ValueError: it is no receipt.
+    """
+    message = Message.model_validate(receipt)
+    token = vault.open(message.token)
+    if token is None:
+        return message.model_copy(update={"token": "", "token_until": 0.0})
+    return message.model_copy(update={"token": token})

@@ -3,24 +3,28 @@ must not leave a message that nobody changes any more, nor show a second one.
 """
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bot.surfaces.discord.receipts import TOKEN_S, Message
+from bot.sealing import Vault
+from bot.surfaces.discord.receipts import TOKEN_S, Message, read
 
 
 class Starts:
     """One small file a job, for as long as its interaction's token lives."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, vault: Vault, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
+        self._vault = vault
         self._clock = clock
 
     async def note(self, job_id: str, message: Message) -> None:
         """Remember whom an answer is for, before it is given."""
-        await asyncio.to_thread(self._write, job_id, message.model_dump_json())
+        text = json.dumps(message.receipt(self._vault))
+        await asyncio.to_thread(self._write, job_id, text)
 
     async def find(self, job_id: str) -> Message | None:
         """What was noted before the process died; None where nothing was, or nothing readable."""
@@ -40,7 +44,6 @@ class Starts:
     def _write(self, job_id: str, text: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         part = self._folder / f"{job_id}.part"
-        # The token in it speaks for the bot, for a quarter of an hour.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -48,7 +51,7 @@ class Starts:
 
     def _read(self, job_id: str) -> Message | None:
         try:
-            return Message.model_validate_json(self._path(job_id).read_text("utf-8"))
+            return read(json.loads(self._path(job_id).read_text("utf-8")), self._vault)
         except (OSError, ValueError):
             return None
 

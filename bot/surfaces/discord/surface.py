@@ -12,6 +12,7 @@ from discord.ui import LayoutView
 
 from bot.jobs.job import Job, Receipt
 from bot.policy import Treatment
+from bot.sealing import Vault
 from bot.surfaces.base import DeliveredPicture, Done, NotDone, Outcome, Progress, SurfaceGone
 from bot.surfaces.discord import cards, files, ids, receipts
 from bot.surfaces.discord.answers import Answer
@@ -56,16 +57,22 @@ class DiscordSurface:
         messages: Messages,
         starts: Starts,
         online: asyncio.Event,
+        vault: Vault,
         link: Link | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._messages = messages
         self._starts = starts
         self._online = online
+        self._vault = vault
         self._link = link
         self._clock = clock
         self._answers: dict[str, Answer] = {}
         self._faces: dict[str, cards.Face] = {}
+
+    def sealed(self, message: Message) -> Receipt:
+        """The receipt that stands for a message."""
+        return message.receipt(self._vault)
 
     @property
     def name(self) -> str:
@@ -102,10 +109,10 @@ class DiscordSurface:
             if error.code not in AUTOMOD:
                 raise SurfaceGone(str(error.code)) from error
             number = await answer.show(view(prompt=False), private=private)
-        return message.model_copy(update={"message": number}).receipt()
+        return message.model_copy(update={"message": number}).receipt(self._vault)
 
     async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | None:
-        message = receipts.read(receipt)
+        message = receipts.read(receipt, self._vault)
         lane = self._messages.lane(message)
         if lane is None:
             return None
@@ -136,7 +143,7 @@ class DiscordSurface:
         await self._login()
         self._faces.pop(job.id, None)
         await self._starts.forget(job.id)
-        message = receipts.read(receipt)
+        message = receipts.read(receipt, self._vault)
         try:
             match outcome:
                 case Done(pictures=pictures):
@@ -163,7 +170,7 @@ class DiscordSurface:
             await self._messages.edit(message, cards.progress(job, shown, lasting=message.lasting))
         except (MessageGone, OutOfReach) as error:
             raise SurfaceGone(str(error)) from error
-        return message.receipt()
+        return message.receipt(self._vault)
 
     async def _say(self, job: Job, message: Message, sentence: str, *, cancelled: bool) -> None:
         try:

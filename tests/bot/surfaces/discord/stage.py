@@ -13,12 +13,15 @@ from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
 from bot.jobs.job import Job, JobState
 from bot.jobs.supervisor import Supervisor
+from bot.sealing import Vault
 from bot.settings import Settings
 from bot.surfaces.discord.bot import DiscordBot
 from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.surface import DiscordSurface
 from tests.fakes.backend import StubBackend
 from tests.fakes.discord import Channel, FakeDiscord, Guild, Message, User
+
+VAULT = Vault("s" * 32)
 
 
 @dataclass
@@ -77,6 +80,7 @@ async def running(
         bot = DiscordBot(
             SecretStr(discord.token),
             settings.data_dir / "discord",
+            VAULT,
             api_url=discord.api_url,
             gateway_url=discord.gateway_url,
             clock=discord.clock.now,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bot.sealing import Vault
 from bot.surfaces.discord import bot, install
 from bot.surfaces.discord.bot import DiscordBot, DiscordRefused
 from bot.surfaces.discord.install import invite_link
@@ -36,7 +37,7 @@ async def test_a_discord_that_is_away_is_tried_again(
 
 
 def test_the_token_is_in_no_representation(tmp_path: Path) -> None:
-    made = DiscordBot(SecretStr("very-secret"), tmp_path)
+    made = DiscordBot(SecretStr("very-secret"), tmp_path, Vault("s" * 32))
     assert "very-secret" not in repr(vars(made))
 
 

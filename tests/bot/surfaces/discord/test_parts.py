@@ -17,6 +17,7 @@ from bot.jobs.job import Job, JobState, Place, Result, StoredPicture
 from bot.jobs.limits import Limits
 from bot.policy import Treatment
 from bot.recipe import Recipe, read
+from bot.sealing import Vault
 from bot.surfaces.base import Drawing, Preparing, Waiting
 from bot.surfaces.discord import cards, files, form, ids
 from bot.surfaces.discord.clicks import variations
@@ -149,7 +150,11 @@ def test_a_nonce_belongs_to_its_job_and_fits() -> None:
 
 def test_a_receipt_reads_back_and_hides_its_token() -> None:
     message = Message(channel=1, message=2, application=3, token="secret", token_until=900.0)
-    assert read_receipt(message.receipt()) == message
+    vault = Vault("s" * 32)
+    assert "secret" not in repr(message.receipt(vault))
+    assert read_receipt(message.receipt(vault), vault) == message
+    unreadable = read_receipt(message.receipt(vault), Vault("t" * 32))
+    assert (unreadable.token, unreadable.fresh(0.0)) == ("", False)
     assert "secret" not in repr(message)
     assert message.fresh(839.0)
     assert not message.fresh(841.0)

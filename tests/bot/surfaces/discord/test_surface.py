@@ -20,7 +20,7 @@ from bot.surfaces.base import DeliveredPicture, Done, Drawing, SurfaceGone, Wait
 from bot.surfaces.discord import receipts
 from bot.surfaces.discord.starts import Starts
 from bot.surfaces.discord.surface import FILTERED
-from tests.bot.surfaces.discord.stage import Stage, running, stage
+from tests.bot.surfaces.discord.stage import VAULT, Stage, running, stage
 from tests.fakes.discord import Answer, Channel, FakeDiscord, Fault, Message, Refusal, User
 
 EDIT = "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}"
@@ -290,8 +290,8 @@ async def test_a_crash_between_the_answer_and_its_receipt_leaves_one_message(
             found = await app.jobs.get(job.id)
             assert found is not None
             assert found.receipt is not None
-            noted = receipts.read({**found.receipt, "message": 0})
-            await Starts(tmp_path / "data" / "discord" / "starts").note(job.id, noted)
+            noted = receipts.read({**found.receipt, "message": 0}, VAULT)
+            await Starts(tmp_path / "data" / "discord" / "starts", VAULT).note(job.id, noted)
             async with app.database.write() as sql:
                 await sql.execute("UPDATE jobs SET receipt = NULL, state = 'queued'")
         async with running(discord, tmp_path) as (app, _, supervisor, _bot):
