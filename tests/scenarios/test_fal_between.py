@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,3 +132,35 @@ def test_stopping_here_ends_it_there(pair: Pair) -> None:
     until(lambda: pair.far.states()[-1] is JobState.CANCELLED, "its end")
     assert pair.near.states()[-1] is JobState.CANCELLED
     assert not (pair.near.home / "never-1.png").exists()
+
+
+def test_the_far_one_s_signed_webhook_reaches_the_near_one(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    far = CommandLine(
+        tmp_path_factory.mktemp("far"),
+        ATELIER_BACKEND="demo",
+        ATELIER_API_KEYS=KEY,
+        ATELIER_TRUSTED_HOSTS="127.0.0.1",
+    )
+    with far.running() as service:
+        near = CommandLine(
+            tmp_path_factory.mktemp("near"),
+            ATELIER_BACKEND="fal",
+            ATELIER_PORT=str(port),
+            ATELIER_PUBLIC_URL=f"http://127.0.0.1:{port}",
+            FAL_QUEUE_URL=f"{service.url}/queue",
+            FAL_KEY=KEY,
+        )
+        with near.running() as asking:
+            done = near("imagine", PROMPT, "--steps", "4", "-o", "circle.png")
+            assert (done.returncode, done.stderr) == (0, "")
+            # Taken: the near one has fetched the far one's key and found the signature good.
+            until(lambda: "webhook sent" in service.log, "the webhook")
+            assert "webhook was refused" not in asking.log
+            assert [job["state"] for job in near.jobs()] == [JobState.DELIVERED]
+        near.clean_up()
+    far.clean_up()

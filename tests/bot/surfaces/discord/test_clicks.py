@@ -111,8 +111,12 @@ async def test_moderators_delete_any_picture_of_their_server(tmp_path: Path, how
             await s.app.communities.change(str(s.home.id), change, base=0, by=OWNER)
         s.discord.join(s.home, s.ben, role)
         card = await s.drawn(s.ana)
+        result = (await s.newest(s.ana)).result
+        assert result is not None
         await s.discord.click(s.ben, card, "Delete")
         await card.until(lambda m: m.deleted)
+        assert not await s.app.pictures.exists(result.pictures[0].key)
+        assert s.general.public == []
 
 
 async def test_cancel_ends_what_is_being_drawn(tmp_path: Path) -> None:
@@ -163,6 +167,7 @@ async def test_buttons_and_open_forms_outlive_the_process(tmp_path: Path) -> Non
             await again.message.until(lambda m: m.pictures)
             await discord.click(ana, card, "Delete")
             await card.until(lambda m: m.deleted)
+        assert general.public == [edited.message, again.message]
 
 
 async def test_jobs_of_others_are_seen_only_where_they_were_asked_for(tmp_path: Path) -> None:
