@@ -15,6 +15,8 @@ from bot.signing import Signer
 
 if TYPE_CHECKING:
     from bot.surfaces.discord.bot import DiscordBot
+    from bot.surfaces.discord.desk import Desk
+    from bot.surfaces.discord.surface import DiscordSurface
 
 
 def discord_bot(settings: Settings, signer: Signer, vault: Vault) -> "DiscordBot | None":
@@ -41,6 +43,16 @@ def discord_bot(settings: Settings, signer: Signer, vault: Vault) -> "DiscordBot
 async def open_discord(bot: "DiscordBot", app: App, supervisor: Supervisor) -> str | None:
     """Log in; why not, where the token is not accepted. A network that is away is waited for."""
     from bot.surfaces.discord.bot import DiscordRefused
+
+    try:
+        await bot.start(discord_desk(app, supervisor, bot.surface))
+    except DiscordRefused as error:
+        return str(error)
+    return None
+
+
+def discord_desk(app: App, supervisor: Supervisor, surface: "DiscordSurface") -> "Desk":
+    """What people on Discord can do with this instance."""
     from bot.surfaces.discord.desk import Desk
 
     jobs = Jobs(
@@ -48,18 +60,13 @@ async def open_discord(bot: "DiscordBot", app: App, supervisor: Supervisor) -> s
         pictures=app.pictures,
         canceller=supervisor,
         treat=CommunityRules(app.communities).treatment,
-        surface=bot.surface.name,
+        surface=surface.name,
     )
-    desk = Desk(
-        surface=bot.surface,
+    return Desk(
+        surface=surface,
         draw=Draw(app.imagine, supervisor),
         jobs=jobs,
         registry=app.registry,
         community=app.communities.effective,
         waiting=supervisor.waiting,
     )
-    try:
-        await bot.start(desk)
-    except DiscordRefused as error:
-        return str(error)
-    return None

@@ -1,11 +1,13 @@
 """Progress on its way to a surface: the latest state wins, the surface sets the pace."""
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
 from bot.jobs.job import Job, Receipt
-from bot.surfaces.base import Progress, Surface
+from bot.policy import Treatment
+from bot.surfaces.base import Drawing, Progress, Surface
 
 _CALL_TIMEOUT_S = 20.0
 _PAUSE_AFTER_TROUBLE_S = 5.0
@@ -26,8 +28,8 @@ class ProgressPump:
         self._task = asyncio.create_task(self._run(), name=f"progress {job.id}")
 
     def show(self, state: Progress) -> None:
-        """Replace what is shown next."""
-        self._latest = state
+        """Replace what is shown next. A step without a preview of its own keeps the last one."""
+        self._latest = _with_preview(state, self._latest)
         self._changed.set()
 
     async def close(self) -> None:
@@ -64,3 +66,12 @@ class ProgressPump:
                 error=type(error).__name__,
             )
             return _PAUSE_AFTER_TROUBLE_S
+
+
+def _with_preview(state: Progress, before: Progress | None) -> Progress:
+    """Not every step has a preview, and a surface looks at few of them."""
+    if not (isinstance(state, Drawing) and isinstance(before, Drawing)) or state.preview:
+        return state
+    if state.preview_treatment is Treatment.WITHHOLD:
+        return state
+    return replace(state, preview=before.preview)

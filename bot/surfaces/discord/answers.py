@@ -130,6 +130,11 @@ class Answer:
                 self._deferred = True
 
 
+async def tell(interaction: discord.Interaction[Any], text: str) -> None:
+    """Answer an interaction with words for their eyes only."""
+    await Answer(interaction, private=True).tell(text)
+
+
 def _lasting(interaction: discord.Interaction[Any]) -> bool:
     """Whether the bot's own token reaches a public message here."""
     if interaction.guild_id is not None:

@@ -1,30 +1,27 @@
 """What happens when somebody clicks below a picture. Every click asks anew who may do it."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 import discord
-import structlog
 from discord import SelectOption
 from discord.ui import ActionRow, Select
 
 from bot import wording
 from bot.commands.again import Again, Guidance, LoraScale, Retry, Variation, vary, wish_of
-from bot.commands.jobs import NoSuchJob, PictureGone, PictureUnreadable
-from bot.commands.prompt import PromptError, Wish, render
+from bot.commands.jobs import PictureGone, PictureUnreadable
+from bot.commands.prompt import Wish, render
 from bot.jobs.job import Job, Place
 from bot.policy import Treatment
 from bot.surfaces.base import DeliveredPicture, Done, SurfaceGone
 from bot.surfaces.discord import cards, form, ids, places
-from bot.surfaces.discord.answers import Answer
-from bot.surfaces.discord.desk import Desk, draw, sentence
+from bot.surfaces.discord.answers import Answer, tell
+from bot.surfaces.discord.desk import Desk, Handler, Interaction, draw
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.text import code, plain
-
-Interaction = discord.Interaction[Any]
 
 GUIDANCE_STEP: Final = 0.5
 LORA_STEP: Final = 0.1
@@ -39,26 +36,6 @@ RECIPE_TOO_LONG: Final = (
 NOT_FETCHED: Final = "The picture could not be shown here either. Please try in another place."
 
 _STRICTER: Final = (Treatment.SHOW, Treatment.SPOILER, Treatment.WITHHOLD)
-
-log = structlog.get_logger()
-
-
-async def clicked(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    """Do what a button says; whatever is wrong is said to who clicked, for their eyes only."""
-    handler = _HANDLERS.get(custom_id.verb)
-    if handler is None:
-        return
-    try:
-        await handler(desk, interaction, custom_id)
-    except NoSuchJob:
-        await _tell(interaction, wording.NO_SUCH_JOB)
-    except PromptError as error:
-        await _tell(interaction, sentence(error))
-    except discord.HTTPException as error:
-        log.warning("click not answered", verb=custom_id.verb, status=error.status, code=error.code)
-    except Exception:
-        log.exception("click broke", verb=custom_id.verb, job=custom_id.job)
-        await _tell(interaction, wording.INTERNAL)
 
 
 # --- Drawing more -----------------------------------------------------------------------------
@@ -89,7 +66,7 @@ async def _vary(desk: Desk, interaction: Interaction, custom_id: CustomId) -> No
     job = await _seen(desk, interaction, custom_id)
     choices = variations(job)
     if not choices:
-        await _tell(interaction, NOTHING_TO_VARY)
+        await tell(interaction, NOTHING_TO_VARY)
         return
     menu: Select[discord.ui.LayoutView] = Select(
         custom_id=str(CustomId(ids.VARIATION, job.id)),
@@ -106,7 +83,7 @@ async def _variation(desk: Desk, interaction: Interaction, custom_id: CustomId) 
     chosen = data.get("values") or [""]
     found = _read_variation(job, str(chosen[0]))
     if found is None:
-        await _tell(interaction, NOTHING_TO_VARY)
+        await tell(interaction, NOTHING_TO_VARY)
         return
     await draw(desk, interaction, _as_private(job, vary(job, found)))
 
@@ -150,13 +127,13 @@ async def _recipe(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
     job = await _seen(desk, interaction, custom_id)
     command = code(render(wish_of(job)))
     text = f"Paste this as the prompt of `/imagine`, and the same picture is drawn:\n{command}"
-    await _tell(interaction, text if len(text) <= cards.MOST_TEXT else RECIPE_TOO_LONG)
+    await tell(interaction, text if len(text) <= cards.MOST_TEXT else RECIPE_TOO_LONG)
 
 
 async def _cancel(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
     job = await _own_or_moderated(desk, interaction, custom_id)
     if job is None:
-        await _tell(interaction, NOT_YOURS)
+        await tell(interaction, NOT_YOURS)
         return
     await interaction.response.defer()
     await desk.jobs.cancel(job.requester, job.id)
@@ -165,7 +142,7 @@ async def _cancel(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
 async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
     job = await _own_or_moderated(desk, interaction, custom_id)
     if job is None:
-        await _tell(interaction, NOT_YOURS)
+        await tell(interaction, NOT_YOURS)
         return
     await interaction.response.defer()
     await desk.jobs.delete(job.requester, job.id)
@@ -174,7 +151,7 @@ async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
 
 async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
     """Show a result that could not be delivered to who asked for it, here and for them alone."""
-    job = await desk.jobs.get(places.requester(interaction).id, custom_id.job)
+    job = await desk.jobs.get(places.requester(interaction).id, custom_id.subject)
     await interaction.response.defer(ephemeral=True, thinking=True)
     answer = Answer(interaction, private=True)
     original = await interaction.original_response()
@@ -210,7 +187,7 @@ async def _pictures(desk: Desk, job: Job, place: Place) -> tuple[DeliveredPictur
 
 async def _seen(desk: Desk, interaction: Interaction, custom_id: CustomId) -> Job:
     place = places.place(interaction)
-    return await desk.jobs.seen(places.requester(interaction).id, place, custom_id.job)
+    return await desk.jobs.seen(places.requester(interaction).id, place, custom_id.subject)
 
 
 async def _own_or_moderated(
@@ -227,12 +204,7 @@ def _as_private(job: Job, wish: Wish) -> Wish:
     return replace(wish, private=True) if job.place.private else wish
 
 
-async def _tell(interaction: Interaction, text: str) -> None:
-    await Answer(interaction, private=True).tell(text)
-
-
-_Handler = Callable[[Desk, Interaction, CustomId], Awaitable[None]]
-_HANDLERS: Final[Mapping[str, _Handler]] = MappingProxyType(
+HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "again": _again,
         "retry": _retry,

@@ -14,19 +14,15 @@ from discord import app_commands
 from discord.app_commands import AppCommandContext, AppCommandError, AppInstallationType
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from discord.ui import Button, DynamicItem, Item, LayoutView, Select
+from discord.ui import DynamicItem, Item, LayoutView
 from yarl import URL
 
 from bot import wording
 from bot.surfaces.discord import ids
 from bot.surfaces.discord.answers import Answer
-from bot.surfaces.discord.clicks import clicked
 from bot.surfaces.discord.desk import Desk
-from bot.surfaces.discord.help import help_command
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.imagine import imagine_command
-from bot.surfaces.discord.mine import cancel_command, queue_command
-from bot.surfaces.discord.presets import preset_commands
+from bot.surfaces.discord.routes import answer, commands
 
 INTENTS: Final = discord.Intents(guilds=True)
 """Everything that is needed: commands and clicks bring along what they are about."""
@@ -74,15 +70,9 @@ class AtelierClient(discord.AutoShardedClient):
     def open(self, desk: Desk) -> None:
         """Take the commands and clicks of this desk."""
         self.desk = desk
-        for command in (
-            imagine_command(desk),
-            preset_commands(desk),
-            queue_command(desk),
-            cancel_command(desk),
-            help_command(),
-        ):
+        for command in commands(desk):
             self.tree.add_command(command)
-        self.add_dynamic_items(JobButton, JobMenu)
+        self.add_dynamic_items(Component)
 
     async def setup_hook(self) -> None:
         if self._fixed_gateway:
@@ -97,7 +87,7 @@ class AtelierClient(discord.AutoShardedClient):
             return
         data: dict[str, Any] = dict(interaction.data or {})
         if (custom_id := ids.read(data.get("custom_id", ""))) is not None:
-            await clicked(self.desk, interaction, custom_id)
+            await answer(self.desk, interaction, custom_id)
 
 
 class Tree(app_commands.CommandTree[AtelierClient]):
@@ -155,47 +145,20 @@ class Tree(app_commands.CommandTree[AtelierClient]):
             log.warning("registration of commands not noted", error=str(error))
 
 
-async def _clicked(interaction: discord.Interaction[Any], custom_id: CustomId) -> None:
-    client = interaction.client
-    if isinstance(client, AtelierClient) and client.desk is not None:
-        await clicked(client.desk, interaction, custom_id)
+class Component(DynamicItem[Item[LayoutView]], template=ids.TEMPLATE):
+    """A button or menu of ours, whichever process has sent it."""
 
-
-class JobButton(DynamicItem[Button[LayoutView]], template=ids.template(*ids.BUTTONS)):
-    """A button below a job, whichever process has sent it."""
-
-    def __init__(self, button: Button[LayoutView], custom_id: CustomId) -> None:
-        super().__init__(button)
+    def __init__(self, item: Item[LayoutView], custom_id: CustomId) -> None:
+        super().__init__(item)
         self._custom_id = custom_id
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: Item[Any], match: Match[str], /
-    ) -> "JobButton":
-        return cls(
-            Button(custom_id=match[0]),
-            CustomId(match["verb"], match["job"], match["argument"]),
-        )
+    ) -> "Component":
+        return cls(item, CustomId(match["verb"], match["subject"] or "", match["argument"] or ""))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await _clicked(interaction, self._custom_id)
-
-
-class JobMenu(DynamicItem[Select[LayoutView]], template=ids.template(ids.VARIATION)):
-    """The menu of Vary."""
-
-    def __init__(self, menu: Select[LayoutView], custom_id: CustomId) -> None:
-        super().__init__(menu)
-        self._custom_id = custom_id
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: Item[Any], match: Match[str], /
-    ) -> "JobMenu":
-        return cls(
-            Select(custom_id=match[0]),
-            CustomId(match["verb"], match["job"], match["argument"]),
-        )
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await _clicked(interaction, self._custom_id)
+        client = interaction.client
+        if isinstance(client, AtelierClient) and client.desk is not None:
+            await answer(client.desk, interaction, self._custom_id)

@@ -18,10 +18,13 @@ from bot.registry import Registry
 from bot.surfaces.base import Waiting
 from bot.surfaces.discord import places
 from bot.surfaces.discord.answers import Answer
+from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.surface import NAME, DiscordSurface
 from bot.surfaces.discord.text import code, safe, whole_lines
 from bot.viewers import viewer
 from lora_registry.models import Viewer
+
+Interaction = discord.Interaction[Any]
 
 log = structlog.get_logger()
 
@@ -41,7 +44,7 @@ class Desk:
     community: Callable[[str], Awaitable[Effective[CommunitySettings]]]
     waiting: Callable[[str], Waiting | None]
 
-    async def viewer(self, interaction: discord.Interaction[Any]) -> Viewer:
+    async def viewer(self, interaction: Interaction) -> Viewer:
         """Who asks, to the registry.
 
         Raises:
@@ -51,7 +54,7 @@ class Desk:
         here = await self.community(place.community)
         return viewer(here, places.requester(interaction), place)
 
-    async def moderates(self, interaction: discord.Interaction[Any]) -> bool:
+    async def moderates(self, interaction: Interaction) -> bool:
         """Whether this person may end and delete what others have asked for in this server."""
         if not places.in_server(interaction):
             return False
@@ -62,7 +65,11 @@ class Desk:
         return is_moderator(here, places.requester(interaction))
 
 
-async def draw(desk: Desk, interaction: discord.Interaction[Any], wish: Wish) -> None:
+Handler = Callable[[Desk, Interaction, CustomId], Awaitable[None]]
+"""Answers a click, a choice or a form."""
+
+
+async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
     """Answer an interaction with a job for this wish, or with why there is none."""
     answer = Answer(interaction, private=bool(wish.private))
     if (obstacle := places.obstacle(interaction)) is not None:

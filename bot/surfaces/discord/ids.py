@@ -1,6 +1,8 @@
-"""Custom ids of buttons and menus: `v1:<verb>:<job id>[:<argument>]`, at most 100 characters.
+"""Custom ids of buttons, menus and forms: `v1:<verb>[:<subject>[:<argument>]]`.
 
-They are all that a click brings along, so they must be understood by every later version.
+They have at most 100 characters and are all that a click brings along, so they must be understood
+by every later version. What the subject is follows from the verb: a job's id, a preset's, the page
+of a panel.
 """
 
 import base64
@@ -10,32 +12,27 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST: Final = 100
-_JOB: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_CUSTOM_ID: Final = re.compile(rf"v1:(?P<verb>[a-z_]+):(?P<job>{_JOB})(?::(?P<argument>.*))?")
+TEMPLATE: Final = re.compile(
+    r"v1:(?P<verb>[a-z_]+)(?::(?P<subject>[^:]+)(?::(?P<argument>.*))?)?", re.DOTALL
+)
+"""What every custom id of ours looks like."""
 
-BUTTONS: Final = ("cancel", "again", "edit", "vary", "recipe", "delete", "retry", "fetch")
-"""Verbs of buttons. `fetch` shows a result that could not be delivered."""
 VARIATION: Final = "variation"
 """The verb of the menu that `vary` opens."""
 EDITED: Final = "edited"
 """The verb of the form that `edit` opens."""
 
 
-def template(*verbs: str) -> re.Pattern[str]:
-    """What the custom ids with these verbs look like."""
-    return re.compile(rf"v1:(?P<verb>{'|'.join(verbs)}):(?P<job>{_JOB})(?::(?P<argument>.*))?")
-
-
 @dataclass(frozen=True, slots=True)
 class CustomId:
-    """What a click is about."""
+    """What a click is about. An argument needs a subject before it."""
 
     verb: str
-    job: str
-    argument: str | None = None
+    subject: str = ""
+    argument: str = ""
 
     def __str__(self) -> str:
-        text = ":".join(("v1", self.verb, self.job, *([self.argument] if self.argument else [])))
+        text = ":".join(filter(None, ("v1", self.verb, self.subject, self.argument)))
         if len(text) > MOST:
             raise ValueError(f"a custom id has at most {MOST} characters, not {len(text)}")
         return text
@@ -43,9 +40,9 @@ class CustomId:
 
 def read(text: str) -> CustomId | None:
     """A custom id of ours; None for what is none."""
-    if (found := _CUSTOM_ID.fullmatch(text)) is None:
+    if (found := TEMPLATE.fullmatch(text)) is None:
         return None
-    return CustomId(found["verb"], found["job"], found["argument"])
+    return CustomId(found["verb"], found["subject"] or "", found["argument"] or "")
 
 
 def nonce(job_id: str, what: str = "result") -> str:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from bot.app import App, Backends, CommunityRules, build_supervisor, open_app
-from bot.commands.imagine import Draw
-from bot.commands.jobs import Jobs
+from bot.app import App, Backends, build_supervisor, open_app
+from bot.chat import discord_desk
 from bot.jobs.job import Job, JobState
 from bot.jobs.supervisor import Supervisor
 from bot.sealing import Vault
 from bot.settings import Settings
 from bot.surfaces.discord.bot import DiscordBot
-from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.surface import DiscordSurface
 from tests.fakes.backend import StubBackend
 from tests.fakes.discord import Channel, FakeDiscord, Guild, Message, User
@@ -86,21 +84,7 @@ async def running(
             clock=discord.clock.now,
         )
         supervisor = build_supervisor(app, [bot.surface])
-        desk = Desk(
-            surface=bot.surface,
-            draw=Draw(app.imagine, supervisor),
-            jobs=Jobs(
-                store=app.jobs,
-                pictures=app.pictures,
-                canceller=supervisor,
-                treat=CommunityRules(app.communities).treatment,
-                surface=bot.surface.name,
-            ),
-            registry=app.registry,
-            community=app.communities.effective,
-            waiting=supervisor.waiting,
-        )
-        await bot.start(desk)
+        await bot.start(discord_desk(app, supervisor, bot.surface))
         try:
             await supervisor.start()
             await discord.gateway.until_ready()
