@@ -3,11 +3,20 @@
 Their libraries are imported here only where there is a token for them.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from bot.app import App, CommunityRules
+from bot.commands.defaults import MyDefaults
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
+from bot.commands.moderation import Moderation
+from bot.commands.privacy import Keeps, Privacy
+from bot.commands.settings import Administration
+from bot.commands.trying import examples
+from bot.fetchers import guarded_fetcher
+from bot.jobs.reports import ReportStore
 from bot.jobs.supervisor import Supervisor
 from bot.sealing import Vault
 from bot.settings import Settings
@@ -16,7 +25,6 @@ from bot.signing import Signer
 if TYPE_CHECKING:
     from bot.surfaces.discord.bot import DiscordBot
     from bot.surfaces.discord.desk import Desk
-    from bot.surfaces.discord.surface import DiscordSurface
 
 
 def discord_bot(settings: Settings, signer: Signer, vault: Vault) -> "DiscordBot | None":
@@ -45,28 +53,66 @@ async def open_discord(bot: "DiscordBot", app: App, supervisor: Supervisor) -> s
     from bot.surfaces.discord.bot import DiscordRefused
 
     try:
-        await bot.start(discord_desk(app, supervisor, bot.surface))
+        await bot.start(discord_desk(app, supervisor, bot))
     except DiscordRefused as error:
         return str(error)
     return None
 
 
-def discord_desk(app: App, supervisor: Supervisor, surface: "DiscordSurface") -> "Desk":
+def discord_desk(app: App, supervisor: Supervisor, bot: "DiscordBot") -> "Desk":
     """What people on Discord can do with this instance."""
     from bot.surfaces.discord.desk import Desk
+    from bot.surfaces.discord.ledger import Ledger
+    from bot.surfaces.discord.recipes import HOSTS, Recipes
 
     jobs = Jobs(
         store=app.jobs,
         pictures=app.pictures,
         canceller=supervisor,
         treat=CommunityRules(app.communities).treatment,
-        surface=surface.name,
+        surface=bot.surface.name,
     )
     return Desk(
-        surface=surface,
+        surface=bot.surface,
+        messages=bot.messages,
+        ledger=Ledger(bot.messages, app.communities.effective),
         draw=Draw(app.imagine, supervisor),
         jobs=jobs,
+        moderation=Moderation(
+            jobs=app.jobs,
+            reports=ReportStore(app.database),
+            communities=app.communities,
+            surface=bot.surface.name,
+        ),
+        settings=Administration(app.communities, app.registry),
+        recipes=Recipes(guarded_fetcher(app.settings, only=HOSTS)),
         registry=app.registry,
         community=app.communities.effective,
         waiting=supervisor.waiting,
+        standing=supervisor.standing,
+        defaults=MyDefaults(app.communities, app.registry, app.backends),
+        privacy=privacy(app, supervisor, bot.surface.name, bot.forget),
+        examples=examples(next(iter(app.backends.by_name), None)),
+    )
+
+
+def privacy(
+    app: App,
+    supervisor: Supervisor,
+    surface: str,
+    forget_start: Callable[[str], Awaitable[None]],
+) -> Privacy:
+    """What people at a surface may do with what is kept about them."""
+    settings = app.settings
+    fal = urlsplit(settings.fal_queue_url).hostname if "fal" in app.backends.by_name else None
+    return Privacy(
+        jobs=app.jobs,
+        reports=ReportStore(app.database),
+        communities=app.communities,
+        people=app.registry.people,
+        pictures=app.pictures,
+        canceller=supervisor,
+        forget_start=forget_start,
+        surface=surface,
+        keeps=Keeps(settings.keep_jobs_days, settings.keep_pictures_days, (fal,) if fal else ()),
     )

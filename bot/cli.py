@@ -12,6 +12,7 @@ import typer
 from bot.exit import Exit
 from bot.lora_cli import lora
 from bot.preset_cli import preset
+from bot.settings_cli import settings
 
 cli = typer.Typer(
     name="atelier",
@@ -22,6 +23,7 @@ cli = typer.Typer(
 )
 cli.add_typer(preset, name="preset")
 cli.add_typer(lora, name="lora")
+cli.add_typer(settings, name="settings")
 
 
 def main() -> None:

@@ -310,6 +310,9 @@ _BOUNDS: Final[Mapping[str, Callable[[Any, Any], Any]]] = MappingProxyType(
 LIMITS: Final = frozenset(name for name, combine in _BOUNDS.items() if combine is _lower)
 """The settings that are a number or None for no limit."""
 
+JOINED: Final = frozenset(name for name, how in _BOUNDS.items() if how is frozenset.union)
+"""The lists to which the instance's owner adds."""
+
 
 def effective(
     instance: CommunitySettings, community: CommunitySettings

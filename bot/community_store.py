@@ -1,10 +1,11 @@
 """Keeps what communities and members have set, and who changed it."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 from pydantic import ValidationError
@@ -49,6 +50,22 @@ _SAVE_MEMBER: Final = """
 INSERT INTO member_settings (community, member, document) VALUES (?, ?, ?)
 ON CONFLICT (community, member) DO UPDATE SET document = excluded.document
 """
+_ABOUT: Final = {
+    "defaults": "SELECT community, document FROM member_settings WHERE member = ?",
+    "changed_settings": "SELECT community, changed_at, fields FROM community_changes"
+    " WHERE changed_by = ? ORDER BY changed_at",
+    "moderates": "SELECT community FROM community_settings,"
+    " json_each(iif(json_valid(document), document, '{}'), '$.moderators') AS one"
+    " WHERE one.value = ?",
+    "blocked": "SELECT community FROM community_settings,"
+    " json_each(iif(json_valid(document), document, '{}'), '$.blocked_members') AS one"
+    " WHERE one.value = ?",
+}
+_JSON: Final = frozenset({"document", "fields"})
+_FORGET_PERSON: Final = (
+    "DELETE FROM member_settings WHERE member = ?",
+    "UPDATE community_changes SET changed_by = '' WHERE changed_by = ?",
+)
 _FORGET_MEMBER: Final = "DELETE FROM member_settings WHERE community = ? AND member = ?"
 
 
@@ -171,6 +188,22 @@ class CommunityStore:
         async with self._database.write() as connection:
             await connection.execute(_FORGET_MEMBER, (community, member))
 
+    async def about(self, person: str) -> dict[str, list[dict[str, Any]]]:
+        """Everything that is kept about a person in every community, as JSON values."""
+        return {
+            name: [_plain(row) for row in await self._database.rows(query, (person,))]
+            for name, query in _ABOUT.items()
+        }
+
+    async def forget(self, person: str) -> None:
+        """Delete a person's own layers everywhere and their name from the audit trail.
+
+        Whom a community has made a moderator or blocked is its own to say; that stays.
+        """
+        async with self._database.write() as connection:
+            for statement in _FORGET_PERSON:
+                await connection.execute(statement, (person,))
+
     async def _save(
         self,
         connection: aiosqlite.Connection,
@@ -201,6 +234,15 @@ async def _conflict(
 def _entry(row: Row) -> Entry:
     fields = tuple(json.loads(row["fields"]))
     return Entry(row["version"], row["changed_by"], row["changed_at"], fields)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """A row with its JSON columns read; what cannot be read is given as it is stored."""
+    values: dict[str, Any] = dict(row)
+    for name in _JSON.intersection(values):
+        with contextlib.suppress(ValueError):
+            values[name] = json.loads(values[name])
+    return values
 
 
 def _by_community(rows: Iterable[Row]) -> dict[str, Row]:

@@ -53,6 +53,7 @@ async def keep_house(
 async def throw_away(jobs: JobStore, pictures: PictureStore, settings: Settings) -> None:
     """Delete pictures and jobs that are older than the owner keeps them; 0 days is for ever."""
     now = time.time()
+    await jobs.forget_emptied()
     if settings.keep_jobs_days:
         await jobs.forget(now - settings.keep_jobs_days * _DAY_S)
     since = now - settings.keep_pictures_days * _DAY_S if settings.keep_pictures_days else 0.0

@@ -2,10 +2,14 @@
 
 from typing import Final
 
+from bot.permissions import Requester
 from lora_registry.models import MAX_NSFW, Role, Viewer
 
 HANDLE: Final = "local"
 """What comes before the slash in the names of presets that are made at the command line."""
+
+OWNER: Final = Requester("owner", owner=True)
+"""The owner to everything that is not the registry."""
 
 
 def owner_viewer() -> Viewer:

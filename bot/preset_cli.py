@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.curation_cli import curation as curation_commands
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from lora_registry.revisions import Revision
 
 preset = typer.Typer(help="Presets: styles with a name, made of LoRAs.", no_args_is_help=True)
+preset.add_typer(curation_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 Reference = Annotated[str, typer.Argument(metavar="NAME", help="A preset's name.")]
@@ -85,15 +88,32 @@ def search(
 
 
 @preset.command()
-def show(name: Pinned, as_json: Json = False) -> None:
+def show(
+    name: Pinned,
+    place: Annotated[
+        str | None,
+        typer.Option(
+            "--in",
+            metavar="PLACE",
+            help="Where it waits, is hidden or denied: public, or a community.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show everything about a preset, and how to use it."""
-    from bot.commands import presets
+    from bot.commands import curation, presets
+    from bot.curation_cli import standing_at
     from bot.owner import owner_viewer
     from bot.registry_cli import answer, perform
     from bot.surfaces.terminal import presets as view
 
     async def work(_: "Settings", registry: "Registry") -> None:
-        shown = await presets.show(registry, owner_viewer(), name)
+        if place is None:
+            shown = await presets.show(registry, owner_viewer(), name)
+        else:
+            viewer, there = standing_at(place)
+            found = await curation.listed(registry, viewer, name, there)
+            shown = await presets.details(registry, viewer, found, name)
         answer(shown, view.details_object, view.print_details, as_json=as_json)
 
     perform(work)

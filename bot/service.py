@@ -2,10 +2,10 @@
 
 import asyncio
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +18,7 @@ from backends.fal.webhooks import WebhookVerifier
 from backends.local.backend import LocalBackend, Phase
 from bot.app import App, CommunityRules, DataFolderLock, build_backends, build_supervisor, open_app
 from bot.chat import discord_bot, open_discord
+from bot.chat_slack import open_slack, slack_bot
 from bot.commands.imagine import Draw
 from bot.commands.jobs import Jobs
 from bot.database import DatabaseError
@@ -40,9 +41,6 @@ from bot.surfaces.web import surface as web
 from bot.surfaces.web.access import Access
 from bot.surfaces.web.routes import Hint, Playground, Status, create_router
 
-if TYPE_CHECKING:
-    from bot.surfaces.discord.bot import DiscordBot
-
 DRAIN_GRACE_S: Final = 30.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _EXAMPLES: Final = (
@@ -50,6 +48,15 @@ _EXAMPLES: Final = (
     "a small yellow star at the top on a black background",
     "a red chili pepper",
 )
+
+
+class Chat(Protocol):
+    """A chat platform that is configured; `trouble` says why it is not there at the moment."""
+
+    trouble: str | None
+
+    @property
+    def surface(self) -> Surface: ...
 
 
 async def run(settings: Settings, say: Callable[[str], None]) -> None:
@@ -69,17 +76,20 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         secret = await asyncio.to_thread(_secret, settings)
         signer = Signer(secret)
         discord = discord_bot(settings, signer, Vault(secret))
-        chats: list[Surface] = [] if discord is None else [discord.surface]
-        surfaces: list[Surface] = [TerminalSurface(), page, programs, *chats]
+        slack = slack_bot(settings, signer)
+        chats: list[Chat] = [chat for chat in (discord, slack) if chat is not None]
+        surfaces: list[Surface] = [TerminalSurface(), page, programs]
+        surfaces += [chat.surface for chat in chats]
         supervisor = build_supervisor(app, surfaces, Metrics(registry))
         endpoint = await stack.enter_async_context(open_endpoint(app, supervisor, programs, signer))
         server = HttpServer(
             create_app(
-                lambda: _failing(app, discord),
+                lambda: _failing(app, chats),
                 registry,
                 [
                     create_router(_playground(app, supervisor, page, signer)),
                     *await _webhooks_in(app, stack),
+                    *([] if slack is None else [slack.router()]),
                 ],
                 dict.fromkeys(PREFIXES, create_api(endpoint.api)),
             ),
@@ -92,6 +102,10 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         if discord is not None:
             stack.push_async_callback(discord.close)
             if (refusal := await open_discord(discord, app, supervisor)) is not None:
+                say(refusal)
+        if slack is not None:
+            stack.push_async_callback(slack.close)
+            if (refusal := await open_slack(slack, app, supervisor)) is not None:
                 say(refusal)
         stack.push_async_callback(supervisor.drain, DRAIN_GRACE_S)
         await supervisor.start()
@@ -219,7 +233,7 @@ def _status(app: App) -> Status:
     )
 
 
-async def _failing(app: App, discord: "DiscordBot | None") -> list[str]:
+async def _failing(app: App, chats: Sequence[Chat]) -> list[str]:
     """What keeps this instance from doing its work, a sentence each."""
     failing = []
     try:
@@ -234,6 +248,5 @@ async def _failing(app: App, discord: "DiscordBot | None") -> list[str]:
     ]
     if not app.backends.by_name:
         failing.append(app.backends.why_none)
-    if discord is not None and discord.trouble is not None:
-        failing.append(discord.trouble)
+    failing += [chat.trouble for chat in chats if chat.trouble is not None]
     return failing

@@ -188,6 +188,29 @@ class Settings(BaseSettings):
         validation_alias="DISCORD_GATEWAY_URL",
         description="Where Discord's gateway is. Unset: Discord says so itself.",
     )
+    slack_bot_token: Token | None = Field(
+        None,
+        validation_alias="SLACK_BOT_TOKEN",
+        description="Bot token of the Slack app (`xoxb-…`). With it, and one of the next two, the"
+        " bot is in the workspace.",
+    )
+    slack_app_token: Token | None = Field(
+        None,
+        validation_alias="SLACK_APP_TOKEN",
+        description="App-level token (`xapp-…`) with the scope `connections:write`: Socket Mode,"
+        " which needs no public address.",
+    )
+    slack_signing_secret: Token | None = Field(
+        None,
+        validation_alias="SLACK_SIGNING_SECRET",
+        description="Secret with which Slack signs what it sends to `/slack/events`; used where"
+        " there is no `SLACK_APP_TOKEN`.",
+    )
+    slack_api_url: BaseUrl = Field(
+        "https://slack.com/api",
+        validation_alias="SLACK_API_URL",
+        description="Where Slack's Web API is; for proxies.",
+    )
     fal_key: Token | None = Field(
         None,
         validation_alias="FAL_KEY",

@@ -24,7 +24,7 @@ from bot.jobs.job import Job, JobState, Place
 from bot.jobs.store import QuotaExceeded
 from bot.jobs.supervisor import Supervisor
 from bot.log import configure
-from bot.permissions import Requester
+from bot.owner import OWNER
 from bot.settings import Settings, SettingsError, load_settings
 from bot.signals import stop_on_signals
 from bot.storage import StorageError
@@ -39,7 +39,6 @@ from bot.surfaces.terminal.view import (
     print_object,
 )
 
-OWNER: Final = Requester("owner", owner=True)
 _LOOK_EVERY_S: Final = 0.03
 _ASK_EVERY_S: Final = 1.0
 _STALLED_S: Final = 10.0

@@ -101,6 +101,22 @@ def picture_lost(job: Job) -> str:
     )
 
 
+# --- Moderation -------------------------------------------------------------------------------
+
+MODERATORS_ONLY: Final = "Only the moderators here can do that."
+NOT_BLOCKED: Final = "Moderators cannot be blocked, and nobody blocks themselves."
+NOTHING_TO_REPORT: Final = "There is no picture here that could be reported."
+NOBODY_ELSE_SEES_IT: Final = "Nobody but you sees this picture; Delete takes it away."
+REPORTED_ALREADY: Final = "You have reported this picture already; the moderators know of it."
+
+
+def too_many_reports(most: int) -> str:
+    return (
+        f"You have reported {most} pictures within an hour, which is the limit. Please talk to a "
+        "moderator."
+    )
+
+
 # --- Refusals ---------------------------------------------------------------------------------
 
 

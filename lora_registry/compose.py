@@ -132,7 +132,7 @@ def compose(
     for lora in kept:
         require_family(lora.name, everything[lora.sha256], weights, what)
     _require_bounds(kept, chosen)
-    text = _fill(prompt, presets, values or {})
+    text = fill_templates(prompt, presets, values or {})
     added = _missing_words(text, kept, everything)
     bodies = [used.body for used in presets]
     licences = [*(body.licence for body in bodies), *(everything[x.sha256].licence for x in kept)]
@@ -230,7 +230,12 @@ def _require_bounds(loras: Sequence[ComposedLora], model: FluxModel) -> None:
 # --- Text -------------------------------------------------------------------------------------
 
 
-def _fill(prompt: str, presets: Sequence[UsedPreset], values: Mapping[str, str]) -> str:
+def fill_templates(prompt: str, presets: Sequence[UsedPreset], values: Mapping[str, str]) -> str:
+    """A prompt in the first preset's template, the result in the next one's, without triggers.
+
+    Raises:
+        BadComposition: a value is no preset's, or does not fit.
+    """
     names = sorted({variable.name for used in presets for variable in used.body.variables})
     for name in values:
         if name not in names:

@@ -17,11 +17,19 @@ from collections.abc import Sequence
 
 
 class RegistryError(Exception):
-    """`str()` is a sentence for people."""
+    """`str()` is a sentence for people.
+
+    `part` says what of a preset it is about, where that is one thing alone: `name`, `title`,
+    `description`, `loras`, `template` or `settings`; else it is empty.
+    """
+
+    part: str = ""
 
 
 class BadName(RegistryError):
     """A name or reference cannot be read."""
+
+    part = "name"
 
     def __init__(self, sentence: str, suggestion: str | None = None) -> None:
         super().__init__(sentence)
@@ -30,6 +38,8 @@ class BadName(RegistryError):
 
 class NameTaken(RegistryError):
     """The name, or one that looks like it, is taken."""
+
+    part = "name"
 
 
 class UnknownPreset(RegistryError):

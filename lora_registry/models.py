@@ -35,6 +35,9 @@ NO_TRIGGERS: Final = "none"
 
 MAX_NSFW: Final = 4
 
+MAX_TEMPLATE: Final = 3000
+"""Characters of a template."""
+
 
 # --- Building blocks --------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class PresetBody(_Value):
     description: _Text = ""
     loras: tuple[PresetLora, ...] = Field((), max_length=MAX_LORAS)
     template: Annotated[
-        str, StringConstraints(min_length=1, max_length=3000), AfterValidator(_printable)
+        str, StringConstraints(min_length=1, max_length=MAX_TEMPLATE), AfterValidator(_printable)
     ] = "{prompt}"
     variables: tuple[Variable, ...] = Field((), max_length=10)
     size: PictureSize | None = None

@@ -34,6 +34,7 @@ from lora_registry.revisions import (
     require_free,
     show_revision,
 )
+from lora_registry.store import unlist
 from lora_registry.subjects import listing_state, read_subject
 from lora_registry.tables import (
     READ_RULES,
@@ -152,6 +153,28 @@ class ModerationStore:
             await self._show(sql, preset, number, rev)
             return State.APPROVED
 
+    async def withdraw(self, viewer: Viewer, preset_id: str, place: Place) -> None:
+        """Take an own preset away from a place where it is shown or waits to be.
+
+        Nobody else gets a short name that was shown there for `HELD_S`. What is hidden stays so:
+        to publish it anew would show it again.
+
+        Raises:
+            Refused: the viewer is not its owner, or it is hidden there.
+            UnknownPreset: it is not listed there.
+        """
+        async with self._database.write() as sql:
+            preset = await _preset(sql, preset_id)
+            listing = await _listing(sql, preset, await place_number(sql, place))
+            if listing is None or place.kind is PlaceKind.PERSON:
+                raise UnknownPreset(preset_id)
+            rules = await rules_for(partial(fetch, sql), viewer)
+            subject = Subject(preset.id, preset.owner, place)
+            _require(may(viewer, Action.WITHDRAW, subject, rules))
+            if listing["hidden"]:
+                raise Refused(f"{preset.name} is hidden there by a curator already, and stays so.")
+            await unlist(sql, preset, listing["place"], self._clock())
+
     async def approve(self, viewer: Viewer, preset_id: str, place: Place, rev: int) -> None:
         """Let the revision that waits be seen at a place; `rev` is the one that was looked at.
 
@@ -170,11 +193,13 @@ class ModerationStore:
         """Say no to the revision that waits; its owner is shown the reason.
 
         Raises:
-            Refused: the viewer may not.
+            Refused: the viewer may not, or nothing waits.
         """
         async with self._database.write() as sql:
             preset, listing = await self._decide(sql, viewer, preset_id, place, Action.MODERATE)
             rev = listing["asked"]
+            if rev is None:
+                raise Refused(f"Nothing of {preset.name} waits any more.")
             # The short name of what was never shown is free again.
             await sql.execute(
                 "UPDATE listing SET asked = NULL, reason = ?, bare = bare AND rev IS NOT NULL"

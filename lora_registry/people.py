@@ -55,6 +55,15 @@ class PeopleStore:
                 )
             return await _recount(sql, preset_id)
 
+    async def likes(self, viewer: Viewer, preset_id: str) -> bool:
+        """Whether the viewer likes a preset."""
+        row = await self._database.row(
+            "SELECT 1 FROM liked k JOIN preset p ON p.number = k.preset"
+            " WHERE p.id = ? AND k.requester = ?",
+            (preset_id, viewer.requester),
+        )
+        return row is not None
+
     async def count_uses(self, uses: Mapping[str, int]) -> None:
         """Add up how often presets were drawn with, by id; those that are gone are left out."""
         day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
@@ -107,6 +116,10 @@ class PeopleStore:
             " JOIN preset p ON p.number = k.preset WHERE k.requester = ?",
             "reports": "SELECT p.id AS preset, r.rev, r.reason, r.made_at FROM report r"
             " JOIN preset p ON p.number = r.preset WHERE r.reporter = ?",
+            "reports_about": "SELECT p.id AS preset, r.rev, r.reason, r.made_at FROM report r"
+            " JOIN preset p ON p.number = r.preset WHERE p.owner = ?",
+            "rules_about": "SELECT effect, reason, made_at FROM rule"
+            " WHERE kind = 'owner' AND value = ?",
             "decisions": "SELECT action, what, rev, reason, at FROM moderation WHERE actor = ?",
             "rules": "SELECT effect, kind, value, reason, made_at FROM rule WHERE made_by = ?",
             "installed": "SELECT kind, value, installed_at FROM installed WHERE installed_by = ?",

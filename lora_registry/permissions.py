@@ -4,6 +4,7 @@
     EDIT      make revisions of it, restore, rename
     DELETE    take it away everywhere
     PUBLISH   offer it to a community or the whole instance
+    WITHDRAW  take it back from there
     APPROVE   let a revision be seen at a place
     MODERATE  reject, hide, pin, settle reports
     GOVERN    set a place's rules, ceiling and way of publishing, install presets there
@@ -53,6 +54,7 @@ class Action(enum.StrEnum):
     EDIT = "edit"
     DELETE = "delete"
     PUBLISH = "publish"
+    WITHDRAW = "withdraw"
     APPROVE = "approve"
     MODERATE = "moderate"
     GOVERN = "govern"
@@ -158,6 +160,10 @@ def may(viewer: Viewer, action: Action, subject: Subject, rules: Rules) -> Decis
             return _no("Only its owner deletes a preset; a curator can hide it")
         case Action.PUBLISH:
             return _may_publish(viewer, subject, rules)
+        case Action.WITHDRAW:
+            if viewer.requester == subject.owner:
+                return _YES
+            return _no("Only its owner withdraws a preset; a curator can hide it")
         case Action.APPROVE:
             allowed = may(viewer, Action.MODERATE, subject, rules)
             return _content(subject, rules, rules.ceiling) or allowed

@@ -89,6 +89,7 @@ class Standing:
     rev: int | None
     asked: int | None
     reason: str
+    pinned: bool = False
 
 
 class PresetStore:
@@ -293,14 +294,11 @@ class PresetStore:
         if preset.owner != viewer.requester:
             raise UnknownPreset(preset_id)
         rows = await self._database.rows(
-            "SELECT p.kind, p.id, l.rev, l.asked, l.hidden, l.reason FROM listing l"
+            "SELECT p.kind, p.id, l.rev, l.asked, l.hidden, l.reason, l.pinned FROM listing l"
             " JOIN place p ON p.number = l.place WHERE l.preset = ? ORDER BY l.number",
             (preset.number,),
         )
-        return tuple(
-            Standing(read_place(row), listing_state(row), row["rev"], row["asked"], row["reason"])
-            for row in rows
-        )
+        return tuple(read_standing(row) for row in rows)
 
     # --- Steps --------------------------------------------------------------------------------
 
@@ -425,14 +423,7 @@ async def _install(sql: Connection, drafts: Sequence[Draft], now: float) -> tupl
 async def delete_preset(sql: Connection, preset: Preset, now: float) -> None:
     """Leave a tombstone of a preset."""
     for row in await _listings(sql, preset.number):
-        if row["bare"]:
-            await _hold(sql, row["place"], preset, until=now + HELD_S)
-        await sql.execute("DELETE FROM listing WHERE number = ?", (row["number"],))
-        await forget(sql, row["words"])
-    await sql.execute(
-        "UPDATE alias SET until = ? WHERE preset = ? AND until IS NULL",
-        (now + HELD_S, preset.number),
-    )
+        await unlist(sql, preset, row["place"], now)
     await sql.execute(
         "UPDATE preset SET deleted_at = ?, uses = 0, likes = 0 WHERE number = ?",
         (now, preset.number),
@@ -442,6 +433,34 @@ async def delete_preset(sql: Connection, preset: Preset, now: float) -> None:
     await sql.execute(
         "UPDATE report SET settled_at = ?, settled_by = '' WHERE preset = ? AND settled_at IS NULL",
         (now, preset.number),
+    )
+
+
+async def unlist(sql: Connection, preset: Preset, place: int, now: float) -> None:
+    """Take a preset away from a place; short names that were shown stay held for `HELD_S`."""
+    [row] = await fetch(
+        sql,
+        "DELETE FROM listing WHERE preset = ? AND place = ? RETURNING bare, rev, words",
+        (preset.number, place),
+    )
+    await sql.execute(
+        "UPDATE alias SET until = ? WHERE preset = ? AND place = ? AND until IS NULL",
+        (now + HELD_S, preset.number, place),
+    )
+    if row["bare"] and row["rev"] is not None:
+        await _hold(sql, place, preset, until=now + HELD_S)
+    await sql.execute("DELETE FROM approval WHERE preset = ? AND place = ?", (preset.number, place))
+    await forget(sql, row["words"])
+
+
+def read_standing(row: Row) -> Standing:
+    return Standing(
+        place=read_place(row),
+        state=listing_state(row),
+        rev=row["rev"],
+        asked=row["asked"],
+        reason=row["reason"],
+        pinned=bool(row["pinned"]),
     )
 
 

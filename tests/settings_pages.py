@@ -1,6 +1,6 @@
-"""What docs/configuration.md and .env.example say about settings, from the settings themselves.
+"""What docs/configuration.md, docs/settings.md and .env.example say, from the settings themselves.
 
-`python -m tests.settings_pages` writes both anew; tests/bot/test_docs.py compares them.
+`python -m tests.settings_pages` writes them anew; tests/bot/test_docs.py compares them.
 """
 
 import re
@@ -11,10 +11,14 @@ from typing import Final
 
 from pydantic_core import PydanticUndefined
 
+from bot.commands.settings_fields import PAGES
+from bot.commands.settings_values import in_words
+from bot.communities import CommunitySettings
 from bot.settings import Settings, variable
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
+COMMUNITY_PAGE: Final = ROOT / "docs" / "settings.md"
 EXAMPLE: Final = ROOT / ".env.example"
 ROWS: Final = re.compile(r"(?:^\| `.*\n)+", re.MULTILINE)
 
@@ -40,6 +44,17 @@ def table() -> str:
     )
 
 
+def community_table() -> str:
+    """The rows of the table in docs/settings.md."""
+    defaults = CommunitySettings()
+    return "".join(
+        f"| `{one.name}` | {page.label}: {one.label} | {one.about} Takes {one.takes}. "
+        f"| {in_words(one, getattr(defaults, one.name))} |\n"
+        for page in PAGES
+        for one in page.settings
+    )
+
+
 def example() -> str:
     """The variables of .env.example, a paragraph each."""
     return "\n\n".join(
@@ -57,5 +72,7 @@ def _comment(meaning: str) -> list[str]:
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(ROWS.sub(lambda _: table(), page, count=1), encoding="utf-8")
+    page = COMMUNITY_PAGE.read_text(encoding="utf-8")
+    COMMUNITY_PAGE.write_text(ROWS.sub(lambda _: community_table(), page, count=1), "utf-8")
     head = EXAMPLE.read_text(encoding="utf-8").partition("\n\n")[0]
     EXAMPLE.write_text(f"{head}\n\n{example()}\n", encoding="utf-8")

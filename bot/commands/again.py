@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from backends.base import MODELS, GenerationRequest, ImageSize, bounds
-from bot.commands.prompt import MAX_PROMPT, NamedLora, PromptError, Wish, parse, parse_loras
+from bot.commands.prompt import (
+    MAX_PROMPT,
+    NO_PRESET,
+    NamedLora,
+    PromptError,
+    Wish,
+    parse,
+    parse_loras,
+)
 from bot.foreign_recipe import ForeignRecipe
 from bot.jobs.job import Job
 from bot.recipe import Recipe
@@ -60,7 +68,8 @@ Variation = Again | Retry | Draft | Guidance | LoraScale
 
 
 def wish_of(job: Job) -> Wish:
-    """The wish that gives the same job; what nobody changes as a rule is said only if changed.
+    """The wish that gives the same job to anybody, whatever their own defaults are; of what those
+    do not hold, the usual is left unsaid.
 
     Where presets were used it has the prompt and LoRAs as they were typed, and the presets with
     their revisions: the request's prompt has the presets' words already.
@@ -69,6 +78,7 @@ def wish_of(job: Job) -> Wish:
     usual = MODELS[request.model].model_fields
     typed = Wish(
         prompt=_one_line(request.prompt),
+        preset=NO_PRESET,
         loras=tuple(NamedLora(lora.path, lora.scale) for lora in request.loras),
     )
     return replace(
@@ -77,7 +87,7 @@ def wish_of(job: Job) -> Wish:
         steps=request.num_inference_steps,
         guidance=request.guidance_scale,
         seed=request.seed,
-        images=request.num_images if request.num_images > 1 else None,
+        images=request.num_images,
         model=request.model,
         speed=_unusual(request.acceleration, usual["acceleration"].default),
         expand=request.enable_prompt_expansion or None,
@@ -116,11 +126,13 @@ def wish_of_recipe(recipe: Recipe | ForeignRecipe) -> Wish:
         size = recipe.requested or ImageSize(width=recipe.width, height=recipe.height)
         return Wish(
             prompt=_one_line(recipe.prompt),
+            preset=NO_PRESET,
             loras=_sayable(NamedLora(lora.name, lora.scale) for lora in recipe.loras),
             size=size,
             steps=recipe.steps,
             guidance=recipe.guidance,
             seed=recipe.seed,
+            images=1,
             model=recipe.model,
         )
     sized = recipe.width is not None and recipe.height is not None

@@ -13,7 +13,7 @@ import structlog
 
 from backends.base import ModelName
 from bot import wording
-from bot.commands.prompt import NamedLora, Wish, render
+from bot.commands.prompt import NO_PRESET, NamedLora, Wish, render
 from bot.communities import MemberSettings
 from bot.database import DatabaseError
 from bot.registry import Registry
@@ -137,7 +137,7 @@ class Composer:
             log.warning("uses of presets not counted", error=str(error))
 
     async def _resolve(self, text: str | None, viewer: Viewer) -> list[_Used]:
-        if text is None:
+        if text is None or text.strip().lower() == NO_PRESET:
             return []
         return [
             _Used(part, await self.registry.resolver.resolve(viewer, part.reference))

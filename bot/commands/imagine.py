@@ -268,7 +268,7 @@ class Draw:
             sentence = wording.quota(error.quota, error.limit, error.resets_at)
             raise Refused(sentence, why=QuotaUsedUp(error.quota, error.resets_at)) from error
         except NotStarted as error:
-            raise Refused(wording.NOT_SHOWN) from error
+            raise Refused(error.sentence or wording.NOT_SHOWN) from error
         await self._imagine.count(plan)
         return Taken(job, plan.notes)
 

@@ -1,14 +1,18 @@
 """People and their own jobs: looking, cancelling, deleting, and the pictures' bytes."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from backends.base import Verdict
-from bot.jobs.job import Job, Place, StoredPicture
+from bot.jobs.job import Job, JobState, Place, StoredPicture
 from bot.jobs.store import JobStore
 from bot.policy import Treatment
 from bot.storage import PictureDamaged, PictureMissing, PictureStore, StorageError
+from bot.surfaces.base import DeliveredPicture, Waiting
+
+_MOST_UNFINISHED: Final = 1000
+_MOST_LISTED: Final = 5
 
 Treat = Callable[[Verdict, Place], Awaitable[Treatment]]
 
@@ -47,6 +51,28 @@ class Shown:
     treatment: Treatment
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Somebody's job that is being drawn, or waits as `standing` says; never what it is about."""
+
+    requester: str
+    channel: str | None
+    standing: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many jobs run and wait in a community, and the first of them. Private ones do not count.
+
+    `following` are those next in line, as far as their place is known.
+    """
+
+    running: int
+    waiting: int
+    now: tuple[Turn, ...]
+    following: tuple[Turn, ...]
+
+
 class Jobs:
     """What a requester may do with jobs of theirs on one surface."""
 
@@ -70,9 +96,28 @@ class Jobs:
         return await self._store.history(self._surface, requester, before=before, limit=limit)
 
     async def unfinished(self, requester: str) -> list[Job]:
-        """Those that they still wait for, oldest first."""
-        waiting = await self._store.unreported([self._surface])
-        return [job for job in waiting if job.requester == requester and not job.erased]
+        """Those that they still wait for, oldest first; of thousands the oldest thousand."""
+        waiting = await self._store.unfinished(self._surface, requester, _MOST_UNFINISHED)
+        return [job for job in waiting if not job.erased]
+
+    async def line(self, community: str, standing: Mapping[str, Waiting]) -> Line:
+        """The queue of a community as its members may see it.
+
+        `standing` says where the first of all waiting jobs stand, by id.
+        """
+        counts = await self._store.busy(self._surface, community)
+        running = await self._store.running(self._surface, community, _MOST_LISTED)
+        queued = await self._store.queued(self._surface, community, standing)
+        queued.sort(key=lambda job: standing[job.id].ahead)
+        return Line(
+            running=counts.get(JobState.RUNNING, 0),
+            waiting=counts.get(JobState.QUEUED, 0),
+            now=tuple(Turn(job.requester, job.place.channel) for job in running),
+            following=tuple(
+                Turn(job.requester, job.place.channel, standing[job.id])
+                for job in queued[:_MOST_LISTED]
+            ),
+        )
 
     async def get(self, requester: str, job_id: str) -> Job:
         """One of them.
@@ -138,6 +183,21 @@ class Jobs:
             ]
         )
 
+    async def pictures(self, job: Job, place: Place) -> tuple[DeliveredPicture, ...]:
+        """The pictures of a job with their bytes, as `place` allows them.
+
+        Raises:
+            PictureGone: one is not stored any more.
+            PictureUnreadable: the storage is in trouble.
+        """
+        found = []
+        for shown in await self.shown(replace(job, place=place)):
+            data = b""
+            if shown.treatment is not Treatment.WITHHOLD:
+                data = await self._read(job.id, shown.picture)
+            found.append(DeliveredPicture(shown.picture, data, shown.treatment))
+        return tuple(found)
+
     async def bytes_of(self, job_id: str, index: int) -> tuple[StoredPicture, bytes]:
         """Picture `index` of a job, for who holds a signed link to it.
 
@@ -150,8 +210,11 @@ class Jobs:
         if index >= len(shown) or shown[index].treatment is Treatment.WITHHOLD:
             raise PictureGone(job_id)
         picture = shown[index].picture
+        return picture, await self._read(job_id, picture)
+
+    async def _read(self, job_id: str, picture: StoredPicture) -> bytes:
         try:
-            return picture, await self._pictures.get(picture.key)
+            return await self._pictures.get(picture.key)
         except (PictureMissing, PictureDamaged) as error:
             raise PictureGone(job_id) from error
         except StorageError as error:

@@ -50,6 +50,16 @@ async def from_picture(registry: Registry, data: bytes) -> PresetBody:
     found = recipe.read(data)
     if found is None:
         raise BadPreset(wording.NO_RECIPE)
+    return await from_recipe(registry, found)
+
+
+async def from_recipe(registry: Registry, found: Recipe | ForeignRecipe) -> PresetBody:
+    """The same from a recipe that was read already.
+
+    Raises:
+        BadPreset: it cannot be drawn here.
+        UnknownLora: one of its LoRAs is not known here.
+    """
     size = _size(found)
     fields: dict[str, Any] = {
         "loras": [

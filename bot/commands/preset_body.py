@@ -39,9 +39,11 @@ CLEARABLE: Final[Mapping[str, str]] = {
 """What can be emptied, by the name that people type, with its field."""
 
 _LABELS: Final = {"count": "images"}
-_LORA: Final = re.compile(
+LORA: Final = re.compile(
     r"\s*([^:\s][^:]*?)\s*(?::\s*([+-]?\d*[.,]?\d+))?\s*(?::\s*([A-Za-z][\w-]*))?\s*"
 )
+"""`NAME`, `NAME:SCALE`, `NAME:SCALE:SET`, in three groups."""
+
 _VARIABLE: Final = re.compile(
     r"\s*([A-Za-z]\w*)\s*:\s*(choice|text|number)\s*(?::([^=]*))?(?:=(.*))?", re.DOTALL
 )
@@ -53,6 +55,10 @@ _VARIABLE_FORMS: Final = (
 
 class BadPreset(RegistryError):
     """What was given makes no preset; str() says what is wrong and what to do."""
+
+    def __init__(self, sentence: str, part: str = "") -> None:
+        super().__init__(sentence)
+        self.part = part
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ async def changed(registry: Registry, body: PresetBody, changes: Changes) -> Pre
         "steps": changes.steps,
         "guidance": changes.guidance,
         "speed": changes.speed,
-        "seed": _seed(changes.seed),
+        "seed": None if changes.seed is None else read_seed(changes.seed),
         "count": changes.images,
         "title": changes.title,
         "description": changes.description,
@@ -112,7 +118,7 @@ async def changed(registry: Registry, body: PresetBody, changes: Changes) -> Pre
     if changes.loras:
         fields["loras"] = await _with_loras(registry, fields.get("loras", ()), changes.loras)
     for text in changes.variables:
-        fields["variables"] = _with_variable(fields.get("variables", ()), _variable(text))
+        fields["variables"] = _with_variable(fields.get("variables", ()), read_variable(text))
     tags = [parse_slug(tag, reserved=True) for tag in changes.tags]
     fields["tags"] = (*fields.get("tags", ()), *tags)
     return checked(fields)
@@ -143,9 +149,11 @@ def checked(fields: Mapping[str, Any]) -> PresetBody:
         parse_request({"prompt": "a preset", **given})
         return PresetBody.model_validate(fields)
     except BadRequest as error:
-        raise BadPreset(wording.problems(error.problems)) from None
+        part = _part(error.problems[0].field)
+        raise BadPreset(wording.problems(error.problems), part) from None
     except ValidationError as error:
-        raise BadPreset(" ".join(map(_sentence, error.errors()))) from None
+        found = error.errors()
+        raise BadPreset(" ".join(map(_sentence, found)), _part(*found[0]["loc"])) from None
 
 
 # --- LoRAs ------------------------------------------------------------------------------------
@@ -156,7 +164,7 @@ async def _with_loras(
 ) -> list[dict[str, Any]]:
     merged = {lora["sha256"]: lora for lora in loras}
     for text in texts:
-        if (parts := _LORA.fullmatch(text)) is None:
+        if (parts := LORA.fullmatch(text)) is None:
             raise BadPreset(f"--lora is {shown(text)}; write NAME, NAME:SCALE or NAME:SCALE:SET.")
         record = await registry.loras.find(parts[1])
         lora = {"sha256": record.sha256, "name": record.name, **_before(merged, record)}
@@ -182,9 +190,12 @@ def _model(text: str | None) -> str | None:
     return text
 
 
-def _seed(text: str | None) -> dict[str, object] | None:
-    if text is None:
-        return None
+def read_seed(text: str) -> dict[str, object]:
+    """The fields of a seed policy from a number, `random` or `user`.
+
+    Raises:
+        BadPreset: it is none of these.
+    """
     if text in {"random", "user"}:
         return {"kind": text}
     if re.fullmatch(r"\d{1,19}", text):
@@ -192,7 +203,12 @@ def _seed(text: str | None) -> dict[str, object] | None:
     raise BadPreset(f"--seed is {shown(text)}; use a whole number, random or user.")
 
 
-def _variable(text: str) -> dict[str, Any]:
+def read_variable(text: str) -> dict[str, Any]:
+    """The fields of a variable from `mood:choice:calm,stormy` and the like.
+
+    Raises:
+        BadPreset: it is none; says the forms.
+    """
     if (parts := _VARIABLE.fullmatch(text)) is None:
         raise BadPreset(f"--variable is {shown(text)}. {_VARIABLE_FORMS}.")
     name, kind, what, default = parts[1].lower(), parts[2], parts[3], parts[4]
@@ -223,6 +239,12 @@ def _with_variable(
     if new["name"] in {one["name"] for one in variables}:
         return tuple(new if one["name"] == new["name"] else one for one in variables)
     return (*variables, new)
+
+
+def _part(field: object = "template", *_: object) -> str:
+    """What a field is a part of. What does not fit together mostly is a template and its blanks."""
+    name = str(field).partition(".")[0]
+    return name if name in {"title", "description", "loras", "template"} else "settings"
 
 
 def _sentence(error: ErrorDetails) -> str:

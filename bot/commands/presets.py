@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.registry import Registry
-from lora_registry.errors import BadName, RegistryError
+from lora_registry import curating
+from lora_registry.errors import BadName, Refused, RegistryError, UnknownPreset
 from lora_registry.models import NO_TRIGGERS, LoraRecord, PresetBody, PresetLora, Viewer
-from lora_registry.names import parse_reference
-from lora_registry.permissions import PlaceKind
-from lora_registry.revisions import Revision
+from lora_registry.names import Reference, parse_reference
+from lora_registry.permissions import Action, Place, PlaceKind, Rules, Subject, may
+from lora_registry.resolve import Resolved
+from lora_registry.revisions import Preset, Revision
 from lora_registry.search import Hit
 from lora_registry.weights import FluxModel
 
+GONE: Final = "This preset is no longer there, or not for you to see."
 _NAMES: Final = {"loras": "LoRAs", "count": "images"}
 
 
@@ -75,6 +78,14 @@ class Version:
     changes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Liking:
+    """Whether somebody likes a preset now, and how many people do."""
+
+    liked: bool
+    likes: int
+
+
 # --- Looking ----------------------------------------------------------------------------------
 
 
@@ -103,11 +114,17 @@ async def show(registry: Registry, viewer: Viewer, reference: str) -> Details:
         BadName, UnknownPreset, UnknownRevision, Refused: says why not, with near names.
     """
     wanted = parse_reference(reference)
-    found = await registry.resolver.resolve(viewer, wanted)
+    return await details(
+        registry, viewer, await registry.resolver.resolve(viewer, wanted), str(wanted)
+    )
+
+
+async def details(registry: Registry, viewer: Viewer, found: Resolved, name: str) -> Details:
+    """All of a revision that was found; `name` is what leads to it."""
     revision = found.revision
     records = await registry.loras.records(lora.sha256 for lora in revision.body.loras)
     return Details(
-        name=str(wanted),
+        name=name,
         revision=revision,
         place=found.place.kind,
         nsfw=found.nsfw,
@@ -124,13 +141,48 @@ async def history(registry: Registry, viewer: Viewer, reference: str) -> tuple[V
     Raises:
         BadName, UnknownPreset, Refused: says why not.
     """
-    found = await registry.resolver.resolve(viewer, reference)
-    revisions = await registry.presets.history(viewer, found.revision.preset.id)
-    earlier = (*revisions[1:], None)
-    return tuple(
-        Version(new, () if old is None else differences(old.body, new.body))
-        for new, old in zip(revisions, earlier, strict=True)
-    )
+    wanted = parse_reference(reference)
+    own = await _own(registry, viewer, wanted)
+    if own is None:
+        own = (await registry.resolver.resolve(viewer, wanted)).revision.preset
+    return _versions(await registry.presets.history(viewer, own.id))
+
+
+async def history_of(registry: Registry, viewer: Viewer, preset_id: str) -> tuple[Version, ...]:
+    """The same of a preset that a click names by its id.
+
+    Raises:
+        UnknownPreset, Refused: says why not.
+    """
+    try:
+        return _versions(await registry.presets.history(viewer, preset_id))
+    except UnknownPreset:
+        raise Refused(GONE) from None
+
+
+async def revision_of(
+    registry: Registry, viewer: Viewer, preset_id: str, rev: int | None = None
+) -> Revision:
+    """A revision of a preset that a click names by its id; the newest that may be used for None.
+
+    Raises:
+        UnknownRevision, Refused: says why not.
+    """
+    try:
+        preset = await curating.preset(registry.database.rows, preset_id)
+        if rev is None and preset.owner != viewer.requester:
+            return (await registry.presets.history(viewer, preset_id))[0]
+        return await registry.presets.revision(viewer, preset_id, rev or preset.head)
+    except UnknownPreset:
+        raise Refused(GONE) from None
+
+
+async def own_names(registry: Registry, viewer: Viewer, text: str) -> tuple[str, ...]:
+    """The names of the viewer's own presets that hold a text, those that begin with it first."""
+    wanted = text.strip().lower()
+    names = [preset.name for preset in await registry.presets.mine(viewer)]
+    fitting = [name for name in names if wanted in name]
+    return tuple(sorted(fitting, key=lambda name: (not name.startswith(wanted), name)))
 
 
 def differences(old: PresetBody, new: PresetBody) -> tuple[str, ...]:
@@ -193,6 +245,20 @@ async def fork(
     return await registry.presets.fork(viewer, found.preset.id, found.rev, name, handle=handle)
 
 
+async def fork_of(
+    registry: Registry, viewer: Viewer, preset_id: str, rev: int, name: str, *, handle: str
+) -> Revision:
+    """The same of a revision that a click names.
+
+    Raises:
+        BadName, NameTaken, TooMany, UnknownRevision, Refused: says why not.
+    """
+    try:
+        return await registry.presets.fork(viewer, preset_id, rev, name, handle=handle)
+    except UnknownPreset:
+        raise Refused(GONE) from None
+
+
 async def restore(registry: Registry, viewer: Viewer, reference: str, rev: int) -> Revision:
     """Make a revision that says what an earlier one said.
 
@@ -201,6 +267,61 @@ async def restore(registry: Registry, viewer: Viewer, reference: str, rev: int) 
     """
     head = await whole(registry, viewer, reference)
     return await registry.presets.restore(viewer, head.preset.id, rev, head.rev)
+
+
+async def restore_on(
+    registry: Registry, viewer: Viewer, preset_id: str, rev: int, base: int
+) -> Revision:
+    """The same on top of revision `base`, the newest one when it was chosen.
+
+    Raises:
+        EditConflict, UnknownRevision, Refused: says why not.
+    """
+    try:
+        return await registry.presets.restore(viewer, preset_id, rev, base)
+    except UnknownPreset:
+        raise Refused(GONE) from None
+
+
+async def like(registry: Registry, viewer: Viewer, preset: Revision) -> Liking:
+    """Like a preset, or no more if the viewer likes it already.
+
+    Raises:
+        UnknownPreset, Refused: says why not.
+    """
+    liked = not await registry.people.likes(viewer, preset.preset.id)
+    count = await registry.people.like(viewer, preset.preset.id, preset.rev, liked=liked)
+    return Liking(liked, count)
+
+
+async def changeable(
+    registry: Registry, viewer: Viewer, reference: str, action: Action
+) -> Revision:
+    """The newest revision of a preset that the viewer may edit or delete, before they say how.
+
+    Their own are found also where they may not be used: somebody must be able to put them right.
+
+    Raises:
+        BadName, UnknownPreset, Refused: says why not.
+    """
+    own = await _own(registry, viewer, _whole(reference))
+    if own is not None:
+        return await registry.presets.revision(viewer, own.id, own.head)
+    head = await whole(registry, viewer, reference)
+    require(viewer, action, head.preset)
+    return head
+
+
+def require(viewer: Viewer, action: Action, preset: Preset) -> None:
+    """Let pass who may edit or delete a preset.
+
+    Raises:
+        Refused: says who may, and what else can be done.
+    """
+    subject = Subject(preset.id, preset.owner, Place.person(preset.owner))
+    decision = may(viewer, action, subject, Rules())
+    if not decision.allowed:
+        raise Refused(decision.reason)
 
 
 async def delete(registry: Registry, viewer: Viewer, preset: Revision) -> None:
@@ -218,13 +339,33 @@ async def whole(registry: Registry, viewer: Viewer, reference: str) -> Revision:
     Raises:
         BadName, UnknownPreset, Refused: says why not.
     """
-    wanted = parse_reference(reference)
-    if wanted.rev is not None or wanted.digest is not None:
-        raise BadName(f"This is about the whole preset; write {wanted.name} without “@…”.")
-    return (await registry.resolver.resolve(viewer, wanted)).revision
+    return (await registry.resolver.resolve(viewer, _whole(reference))).revision
 
 
 # --- Steps ------------------------------------------------------------------------------------
+
+
+def _whole(reference: str) -> Reference:
+    wanted = parse_reference(reference)
+    if wanted.rev is not None or wanted.digest is not None:
+        raise BadName(f"This is about the whole preset; write {wanted.name} without “@…”.")
+    return wanted
+
+
+async def _own(registry: Registry, viewer: Viewer, wanted: Reference) -> Preset | None:
+    """The viewer's own preset of this name."""
+    for preset in await registry.presets.mine(viewer):
+        if preset.name == wanted.name and wanted.owner in {None, preset.handle}:
+            return preset
+    return None
+
+
+def _versions(revisions: Sequence[Revision]) -> tuple[Version, ...]:
+    earlier = (*revisions[1:], None)
+    return tuple(
+        Version(new, () if old is None else differences(old.body, new.body))
+        for new, old in zip(revisions, earlier, strict=True)
+    )
 
 
 async def _parent(registry: Registry, viewer: Viewer, revision: Revision) -> str | None:

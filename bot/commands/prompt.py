@@ -46,6 +46,9 @@ MAX_RATIO: Final = 3
 HEAVY: Final = 2.0
 """Sum of |scale| above which three or more LoRAs spoil each other."""
 
+NO_PRESET: Final = "none"
+"""Said in a preset's place where no default is wanted; no preset is called so."""
+
 DEFAULT_SIZE: Final[ImageSize] = GenerationRequest.model_fields["image_size"].default
 
 
@@ -79,8 +82,8 @@ class Wish:
     """What a person asked for; None where they said nothing.
 
     `prompt` is one line of 1 to `MAX_PROMPT` characters, without inline LoRAs. `preset` may be
-    composed (`dreamy+ink:0.6`), `variables` are what fills its blanks, each name once. `loras` are
-    the inline ones, then those of `--lora`.
+    composed (`dreamy+ink:0.6`) or `NO_PRESET`, `variables` are what fills its blanks, each name
+    once. `loras` are the inline ones, then those of `--lora`.
     """
 
     prompt: str = field(repr=False)

@@ -13,7 +13,7 @@ import structlog
 
 from backends.base import Verdict
 from bot import wording
-from bot.jobs.job import Job, JobState, Place, Receipt
+from bot.jobs.job import Job, JobState, Place, Receipt, StoredPicture
 from bot.jobs.store import JobStore
 from bot.policy import Treatment
 from bot.storage import PictureDamaged, PictureMissing, PictureStore
@@ -91,18 +91,16 @@ class Delivery:
         if job.result is None:
             raise ValueError(f"job {job.id} is {job.state} without a result")
         try:
-            return Done(
-                tuple(
-                    [
-                        DeliveredPicture(
-                            picture,
-                            await self._pictures.get(picture.key),
-                            await self._treat(picture.verdict, job.place),
-                        )
-                        for picture in job.result.pictures
-                    ]
-                )
-            )
+            return Done(tuple([await self._picture(job, one) for one in job.result.pictures]))
         except (PictureMissing, PictureDamaged) as error:
             log.error("picture lost", job=job.id, error=str(error))
             return NotDone(wording.picture_lost(job))
+
+    async def _picture(self, job: Job, picture: StoredPicture) -> DeliveredPicture:
+        data = await self._pictures.get(picture.key)
+        treatment = await self._treat(picture.verdict, job.place)
+        offered = False
+        if treatment is Treatment.WITHHOLD:
+            alone = job.place.model_copy(update={"private": True})
+            offered = await self._treat(picture.verdict, alone) is Treatment.SPOILER
+        return DeliveredPicture(picture, data, treatment, offered)

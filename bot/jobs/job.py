@@ -126,6 +126,8 @@ class Job:
     `number` counts submissions on this instance, `limits` are those that held then. `attempt`
     fences writes: it grows with every start. `failures` counts the attempts that ended without an
     outcome: their worker died, or a service was out of reach. An `erased` job has lost its content.
+    Where moderators have veiled or revealed its pictures, `moderated` is their verdict, and those
+    in `result` say the same in place of the checker's.
     """
 
     id: str
@@ -155,6 +157,7 @@ class Job:
     started_at: float | None
     ended_at: float | None
     reported_at: float | None
+    moderated: Verdict | None = None
 
     @property
     def reported(self) -> bool:

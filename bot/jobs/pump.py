@@ -7,7 +7,7 @@ import structlog
 
 from bot.jobs.job import Job, Receipt
 from bot.policy import Treatment
-from bot.surfaces.base import Drawing, Progress, Surface
+from bot.surfaces.base import Drawing, NotYet, Progress, Surface
 
 _CALL_TIMEOUT_S = 20.0
 _PAUSE_AFTER_TROUBLE_S = 5.0
@@ -49,12 +49,15 @@ class ProgressPump:
             pause = await self._call(self._latest)
             if pause is None:
                 return
+            if isinstance(pause, NotYet):
+                self._changed.set()
+                pause = pause.seconds
             try:
                 await asyncio.wait_for(self._closing.wait(), pause)
             except TimeoutError:
                 continue
 
-    async def _call(self, state: Progress) -> float | None:
+    async def _call(self, state: Progress) -> float | NotYet | None:
         try:
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 return await self._surface.progress(self._job, self._receipt, state)

@@ -14,7 +14,7 @@ from typing import Final
 import aiosqlite
 from pydantic import TypeAdapter
 
-from backends.base import GenerationRequest, load_request
+from backends.base import GenerationRequest, Verdict, load_request
 from bot.database import Database, Migration, Row, load_migrations
 from bot.jobs.job import (
     TRANSITIONS,
@@ -33,6 +33,18 @@ MAX_WAITING: Final = 20_000
 
 
 _LIMITS: Final = TypeAdapter(Limits)
+_BLANK: Final = (
+    "erased = 1, result = NULL, fault = NULL, preset = NULL, asked = NULL,"
+    " request = json_set(request, '$.prompt', '(deleted)', '$.loras', json('[]'))"
+)
+"""What an erased job keeps is numbers, so that erasing frees no quota."""
+_SCANNED: Final = 10_000
+"""Jobs that are looked through at once, so that others need not wait long for the database."""
+_PUBLIC: Final = (
+    "surface = ?1 AND community = ?2 AND erased = 0"
+    " AND NOT coalesce(json_extract(place, '$.private'), 0)"
+)
+"""Jobs of a community that others there may know of."""
 _SPENT: Final = "SELECT total(charge) FROM jobs WHERE community = ? AND created_at >= ?"
 
 
@@ -275,6 +287,17 @@ class JobStore:
         """Note that people know about a failed or cancelled job."""
         return await self._change(job, reported_at=self._clock())
 
+    async def moderate(self, job_id: str, verdict: Verdict) -> Job | None:
+        """Let the moderators' verdict hold for a job's pictures; None where it has none."""
+        async with self._database.write() as sql:
+            row = await _one(
+                sql,
+                "UPDATE jobs SET moderated = ? WHERE id = ? AND result IS NOT NULL RETURNING *",
+                verdict.value,
+                job_id,
+            )
+            return _job(row) if row else None
+
     async def delivery_failed(self, job: Job) -> Job | None:
         """Count one more try to deliver."""
         async with self._database.write() as sql:
@@ -364,10 +387,7 @@ class JobStore:
         async with self._database.write() as sql:
             row = await _one(sql, "SELECT result FROM jobs WHERE id = ?", job_id)
             await sql.execute(
-                "UPDATE jobs SET erased = 1, result = NULL, fault = NULL, preset = NULL,"
-                " asked = NULL,"
-                " request = json_set(request, '$.prompt', '(deleted)', '$.loras', json('[]'))"
-                " WHERE id = ?",
+                f"UPDATE jobs SET {_BLANK} WHERE id = ?",  # noqa: S608 - a constant
                 (job_id,),
             )
             if row is None or row["result"] is None:
@@ -380,6 +400,129 @@ class JobStore:
                 (json.dumps(sorted(keys)),),
             )
             return sorted(keys.difference(row[0] for row in kept))
+
+    # --- People -------------------------------------------------------------------------------
+
+    async def unfinished(self, surface: str, requester: str, limit: int) -> list[Job]:
+        """Jobs at a surface that this requester still waits for, oldest first."""
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE requester = ? AND reported_at IS NULL AND surface = ?"
+            " ORDER BY number LIMIT ?",
+            (requester, surface, limit),
+        )
+        return [_job(row) for row in rows]
+
+    async def everything(
+        self, surface: str, requester: str, *, after: Job | None, limit: int
+    ) -> list[Job]:
+        """Jobs of a requester at a surface, erased ones too: those after this one, oldest first."""
+        since = (0.0, 0) if after is None else (after.created_at, after.number)
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE requester = ? AND surface = ?"
+            " AND (created_at, number) > (?, ?) ORDER BY created_at, number LIMIT ?",
+            (requester, surface, *since, limit),
+        )
+        return [_job(row) for row in rows]
+
+    async def erase_ended(
+        self, surface: str, requester: str, limit: int
+    ) -> tuple[list[str], set[str]]:
+        """Forget some jobs of a requester that are over and reported, in one transaction.
+
+        Those of earlier days are deleted. Those of today keep their numbers, for the limits and
+        the budget of the day; `forget_emptied` deletes them later. Returns their ids, none when
+        nothing is left, and the keys of their pictures, which other jobs may have as well.
+        """
+        midnight = day_start(self._clock())
+        async with self._database.write() as sql:
+            rows = list(
+                await sql.execute_fetchall(
+                    "SELECT id, (SELECT json_group_array(json_extract(value, '$.key'))"
+                    " FROM json_each(result, '$.pictures')) AS keys"
+                    " FROM jobs WHERE requester = ? AND surface = ?"
+                    " AND reported_at IS NOT NULL"
+                    " AND (created_at < ? OR erased = 0 OR receipt IS NOT NULL) LIMIT ?",
+                    (requester, surface, midnight, limit),
+                )
+            )
+            ids = [row["id"] for row in rows]
+            listed = json.dumps(ids)
+            chosen = "WHERE id IN (SELECT value FROM json_each(?))"
+            await sql.execute(f"DELETE FROM jobs {chosen} AND created_at < ?", (listed, midnight))  # noqa: S608 - a constant
+            await sql.execute(
+                f"UPDATE jobs SET {_BLANK}, receipt = NULL, remote = NULL, moderated = NULL,"  # noqa: S608 - constants
+                f" place = json_object('community', community) {chosen}",
+                (listed,),
+            )
+        return ids, {key for row in rows for key in json.loads(row["keys"])}
+
+    async def unneeded(self, keys: Collection[str]) -> set[str]:
+        """Those of these keys whose pictures no job has."""
+        wanted = json.dumps(sorted(keys))
+        left = set(keys)
+        for after in await self._spans():
+            rows = await self._database.rows(
+                "SELECT DISTINCT json_extract(picture.value, '$.key') FROM jobs,"
+                " json_each(jobs.result, '$.pictures') AS picture"
+                " WHERE number > ? AND number <= ?"
+                " AND json_extract(picture.value, '$.key') IN (SELECT value FROM json_each(?))",
+                (after, after + _SCANNED, wanted),
+            )
+            left.difference_update(row[0] for row in rows)
+        return left
+
+    async def forget_emptied(self) -> int:
+        """Delete the numbers that people who erased everything have left on earlier days."""
+        midnight, forgotten = day_start(self._clock()), 0
+        for after in await self._spans():
+            rows = await self._database.rows(
+                "SELECT number FROM jobs WHERE number > ? AND number <= ? AND erased = 1"
+                " AND receipt IS NULL AND reported_at IS NOT NULL AND created_at < ?",
+                (after, after + _SCANNED, midnight),
+            )
+            if rows:
+                async with self._database.write() as sql:
+                    numbers = json.dumps([row[0] for row in rows])
+                    await sql.execute(
+                        "DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+                        (numbers,),
+                    )
+                forgotten += len(rows)
+        return forgotten
+
+    async def _spans(self) -> range:
+        """The numbers after which to look, `_SCANNED` at a time, to have seen every job."""
+        last = _present(await self._database.row("SELECT coalesce(max(number), 0) FROM jobs"))[0]
+        return range(0, last, _SCANNED)
+
+    # --- A community's queue ------------------------------------------------------------------
+
+    async def busy(self, surface: str, community: str) -> dict[JobState, int]:
+        """How many jobs that others may know of wait and run there."""
+        rows = await self._database.rows(
+            "SELECT state, count(*) FROM jobs WHERE reported_at IS NULL"  # noqa: S608 - a constant
+            f" AND state IN ('queued', 'running') AND {_PUBLIC} GROUP BY state",
+            (surface, community),
+        )
+        return {JobState(state): count for state, count in rows}
+
+    async def running(self, surface: str, community: str, limit: int) -> list[Job]:
+        """Jobs that others may know of and that are being drawn there, the oldest first."""
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE reported_at IS NULL"  # noqa: S608 - a constant
+            f" AND state = 'running' AND {_PUBLIC} ORDER BY started_at LIMIT ?3",
+            (surface, community, limit),
+        )
+        return [_job(row) for row in rows]
+
+    async def queued(self, surface: str, community: str, ids: Collection[str]) -> list[Job]:
+        """Those of these jobs that others may know of and that wait there, in no order."""
+        rows = await self._database.rows(
+            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?3))"  # noqa: S608 - a constant
+            f" AND state = 'queued' AND {_PUBLIC}",
+            (surface, community, json.dumps(list(ids))),
+        )
+        return [_job(row) for row in rows]
 
     # --- Retention ----------------------------------------------------------------------------
 
@@ -397,6 +540,7 @@ class JobStore:
         """Delete the rows of jobs reported before then; returns how many."""
         async with self._database.write() as sql:
             cursor = await sql.execute("DELETE FROM jobs WHERE reported_at < ?", (reported_before,))
+            await sql.execute("DELETE FROM reports WHERE job NOT IN (SELECT id FROM jobs)")
             return cursor.rowcount
 
     # --- The two ways to write ----------------------------------------------------------------
@@ -434,6 +578,7 @@ def _present(row: Row | None) -> Row:
 
 
 def _job(row: Row) -> Job:
+    moderated = Verdict(row["moderated"]) if row["moderated"] is not None else None
     return Job(
         id=row["id"],
         number=row["number"],
@@ -454,7 +599,7 @@ def _job(row: Row) -> Job:
         submitting=bool(row["submitting"]),
         remote=json.loads(row["remote"]) if row["remote"] is not None else None,
         cancel_requested=bool(row["cancel_requested"]),
-        result=Result.model_validate_json(row["result"]) if row["result"] is not None else None,
+        result=_result(row["result"], moderated) if row["result"] is not None else None,
         fault=Fault.model_validate_json(row["fault"]) if row["fault"] is not None else None,
         deliveries=row["deliveries"],
         erased=bool(row["erased"]),
@@ -462,4 +607,14 @@ def _job(row: Row) -> Job:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         reported_at=row["reported_at"],
+        moderated=moderated,
     )
+
+
+def _result(document: str, moderated: Verdict | None) -> Result:
+    """A result as everybody is to treat it: the moderators' word wins over the checker's."""
+    result = Result.model_validate_json(document)
+    if moderated is None:
+        return result
+    said = [one.model_copy(update={"verdict": moderated}) for one in result.pictures]
+    return result.model_copy(update={"pictures": tuple(said)})

@@ -85,7 +85,14 @@ class Rules(Protocol):
 
 
 class NotStarted(Exception):
-    """The surface could not show the job; it was cancelled and nothing will come of it."""
+    """The surface could not show the job; it was cancelled and nothing will come of it.
+
+    `sentence` is the surface's own for the requester, if it has one.
+    """
+
+    def __init__(self, detail: str, sentence: str | None = None) -> None:
+        super().__init__(detail)
+        self.sentence = sentence
 
 
 class _Stop(enum.Enum):
@@ -213,7 +220,11 @@ class Supervisor:
 
     def waiting(self, job_id: str) -> Waiting | None:
         """Where a waiting job stands."""
-        return dict(self._positions()).get(job_id)
+        return self.standing().get(job_id)
+
+    def standing(self) -> Mapping[str, Waiting]:
+        """Where the first waiting jobs stand, by id: at most `SHOWN_POSITIONS` of each backend."""
+        return dict(self._positions())
 
     @property
     def idle(self) -> bool:
@@ -327,7 +338,8 @@ class Supervisor:
             log.warning("not started", job=job.id, surface=job.surface, error=repr(error))
             if (cancelled := await self._store.request_cancel(job.id)) is not None:
                 await self._store.report(cancelled)
-            raise NotStarted(f"{job.surface} could not show the job") from error
+            sentence = error.sentence if isinstance(error, SurfaceGone) else None
+            raise NotStarted(f"{job.surface} could not show the job", sentence) from error
         job = await self._store.save_receipt(job.id, receipt)
         await self._line_up(job)
         return job

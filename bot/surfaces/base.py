@@ -12,7 +12,14 @@ from bot.policy import Treatment
 
 
 class SurfaceGone(Exception):
-    """The message or its place no longer exists or may not be written to: trying again is vain."""
+    """The message or its place no longer exists or may not be written to: trying again is vain.
+
+    `sentence` tells the requester why and what to do, where the surface knows.
+    """
+
+    def __init__(self, detail: str, sentence: str | None = None) -> None:
+        super().__init__(detail)
+        self.sentence = sentence
 
 
 # --- What is going on -------------------------------------------------------------------------
@@ -54,16 +61,27 @@ Progress = Waiting | Preparing | Drawing
 """The state of a job that has not ended yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """A state was not shown; the newest one is wanted after `seconds`, this one or another."""
+
+    seconds: float
+
+
 # --- How it ended -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveredPicture:
-    """A picture with its bytes, which carry the recipe, and how to treat it."""
+    """A picture with its bytes, which carry the recipe, and how to treat it.
+
+    `offered` says that it is withheld here, but that its requester alone may see it.
+    """
 
     stored: StoredPicture
     data: bytes = field(repr=False)
     treatment: Treatment
+    offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +118,12 @@ class Surface(Protocol):
         """
         ...
 
-    async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | None:
+    async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | NotYet | None:
         """Show the newest state.
 
-        Returns the seconds after which the next one is welcome, or None when no more should come.
-        Whatever it raises is logged and forgotten: progress is never worth a job.
+        Returns the seconds after which the next one is welcome, `NotYet` where this one could not
+        be shown now, or None when no more should come. Whatever it raises is logged and forgotten:
+        progress is never worth a job.
         """
         ...
 

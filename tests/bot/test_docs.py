@@ -53,6 +53,12 @@ def test_the_table_of_settings_is_what_the_settings_say_of_themselves(docs: Path
     assert documented[0] == settings_pages.table()
 
 
+def test_the_table_of_a_communitys_settings_is_what_they_say_of_themselves(docs: Path) -> None:
+    documented = settings_pages.ROWS.search(read(docs / "settings.md"))
+    assert documented is not None
+    assert documented[0] == settings_pages.community_table()
+
+
 def test_the_example_names_every_variable_with_its_default(root: Path) -> None:
     _, _, documented = read(root / ".env.example").partition("\n\n")
     assert documented == settings_pages.example() + "\n"

@@ -70,3 +70,12 @@ def test_an_answer_of_the_fake_is_judged_too(judge: OpenApi) -> None:
     assert judge.of_answer("GET", "/users/@me", 200, {"id": "1"})
     assert judge.of_answer("GET", "/users/@me", 204, None)
     assert judge.of_answer("GET", "/gateway/bot", 200, {"url": "x", "shards": "1"})
+
+
+def test_a_wrong_part_of_a_card_is_named_where_it_is(judge: OpenApi) -> None:
+    row = {"type": 1, "components": [{"type": 2, "style": "red", "custom_id": "a", "label": "A"}]}
+    body = {"components": [{"type": 17, "components": [row]}]}
+    (problem,) = judge.of_request(*POST, {}, body)
+    assert problem.startswith("$.components[0].components[0].components[0].style")
+    (problem,) = judge.of_request(*POST, {}, {"components": [{"type": 99}]})
+    assert problem.startswith("$.components[0]")

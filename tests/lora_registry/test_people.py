@@ -109,6 +109,8 @@ async def test_nothing_names_a_person_once_they_are_erased(world: Registry) -> N
         "presets": [],
         "likes": [],
         "reports": [],
+        "reports_about": [],
+        "rules_about": [],
         "decisions": [],
         "rules": [],
         "installed": [],

@@ -34,7 +34,7 @@ PEOPLE: Final = {
 }
 EVERYBODY: Final = tuple(PEOPLE)
 NOBODY: Final = ()
-U, E, D, P, A, M, G = Action
+U, E, D, P, W, A, M, G = Action
 
 # Action, subject, and who may.
 TABLE: Final = [
@@ -51,6 +51,8 @@ TABLE: Final = [
     (P, OPEN, ("anna",)),
     (P, OWN, NOBODY),
     (P, replace(LISTED, place=Place.community("elsewhere")), NOBODY),
+    (W, LISTED, ("anna",)),
+    (W, replace(OPEN, state=State.HIDDEN), ("anna",)),
     (A, LISTED, ("curator", "manager", "operator")),
     (A, OPEN, ("operator",)),
     (M, LISTED, ("curator", "manager", "operator")),

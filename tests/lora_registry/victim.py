@@ -59,6 +59,10 @@ async def _approve(world: Registry) -> None:
     await world.moderation.approve(OPERATOR, await _id(world), PUBLIC, 2)
 
 
+async def _withdraw(world: Registry) -> None:
+    await world.moderation.withdraw(ANNA, await _id(world), PUBLIC)
+
+
 async def _delete(world: Registry) -> None:
     await world.presets.delete(ANNA, await _id(world))
 
@@ -72,6 +76,7 @@ CHANGES: Final[dict[str, Callable[[Registry], Awaitable[None]]]] = {
     "edit": _edit,
     "rename": _rename,
     "approve": _approve,
+    "withdraw": _withdraw,
     "delete": _delete,
     "erase": _erase,
 }

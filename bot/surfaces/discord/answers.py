@@ -35,6 +35,7 @@ class Answer:
         self._private = private
         self._deferred = False
         self._shown = False
+        self._replaced = False
         self._lock = asyncio.Lock()
 
     @property
@@ -52,6 +53,11 @@ class Answer:
             guild=interaction.guild_id,
             limit=interaction.filesize_limit or FILE_LIMIT,
         )
+
+    @property
+    def replaced(self) -> bool:
+        """Whether what is shown is a message of its own, in the place of the first answer."""
+        return self._replaced
 
     async def bounded(self, work: asyncio.Task[T]) -> T:
         """The result of `work`; whoever waits is told so in time."""
@@ -80,7 +86,7 @@ class Answer:
                 sent = await interaction.followup.send(
                     view=view, ephemeral=private, wait=True, allowed_mentions=_SILENT
                 )
-                number = sent.id
+                number, self._replaced = sent.id, True
             self._shown = True
             return number
 

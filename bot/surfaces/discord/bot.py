@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from bot.sealing import Vault
 from bot.surfaces.discord.client import AtelierClient
 from bot.surfaces.discord.desk import Desk
+from bot.surfaces.discord.journal import Journal
+from bot.surfaces.discord.ledger import Ledger
 from bot.surfaces.discord.messages import Messages, watching
 from bot.surfaces.discord.pace import Pace
 from bot.surfaces.discord.starts import Starts
@@ -23,6 +25,8 @@ from bot.surfaces.discord.surface import DiscordSurface, Link
 
 _AGAIN_S: Final = (5.0, 60.0)
 """The pause before another try to reach Discord: the first, and the longest."""
+_KEEP_POSTS_S: Final = 2 * 86_400.0
+"""An outage of so long may lie between a post and the note that it was delivered."""
 _NETWORK: Final = (aiohttp.ClientError, discord.HTTPException, discord.GatewayNotFound, OSError)
 
 log = structlog.get_logger()
@@ -57,10 +61,13 @@ class DiscordBot:
         )
         self._starts = Starts(folder / "starts", vault, clock)
         self._task: asyncio.Task[None] | None = None
+        self._ledger: Ledger | None = None
         self.trouble: str | None = None
+        self.messages = Messages(self._client, pace, clock)
         self.surface = DiscordSurface(
-            Messages(self._client, pace, clock),
+            self.messages,
             self._starts,
+            Journal(folder / "posts", _KEEP_POSTS_S, clock),
             self._client.online,
             vault,
             link,
@@ -75,12 +82,20 @@ class DiscordBot:
         """
         await self._starts.sweep()
         self._client.open(desk)
+        self._ledger = desk.ledger
+        self._ledger.start()
         with contextlib.suppress(*_NETWORK):
             await self._login()
         self._task = asyncio.create_task(self._stay(), name="discord")
 
+    async def forget(self, job_id: str) -> None:
+        """Forget the note that may have been made when this job was about to be shown."""
+        await self._starts.forget(job_id)
+
     async def close(self) -> None:
         """Leave Discord. Messages of jobs can no longer be changed."""
+        if self._ledger is not None:
+            await self._ledger.close()
         await self._client.close()
         if self._task is not None:
             self._task.cancel()

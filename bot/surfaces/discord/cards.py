@@ -3,16 +3,19 @@
 Everything here is Components V2: at most 40 components and 4,000 characters a message.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import discord
 from discord import ButtonStyle, MediaGalleryItem
 from discord.ui import ActionRow, Button, Item, LayoutView, MediaGallery, TextDisplay
 
 from backends.base import Verdict
 from bot.jobs.job import Job, StoredPicture
 from bot.policy import Treatment
+from bot.surfaces import summary
 from bot.surfaces.base import Drawing, Preparing, Progress, Waiting
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.messages import Upload
@@ -26,6 +29,8 @@ TAKEN: Final = "Taken. It starts as soon as it is its turn."
 MAY_BE_LATE: Final = (
     "-# This message can be changed for 15 minutes. What takes longer waits for you in /queue."
 )
+REVEALED: Final = "A moderator has looked at it and revealed it."
+_ASKED_BY: Final = re.compile(r" · <@(\d+)>\Z")
 _PREVIEW: Final = "preview.jpg"
 _BAR: Final = 12
 _WHY: Final = {
@@ -136,18 +141,19 @@ def done(job: Job, pieces: Sequence[Piece], *, prompt: bool = True) -> LayoutVie
     items: list[Item[Any]] = [TextDisplay(_title(job, prompt))]
     if gallery := [_gallery_item(job, piece) for piece in pieces if piece.upload is not None]:
         items.append(MediaGallery(*gallery))
-    if kept_back := withheld(pieces):
+    if kept_back := withheld(job, pieces):
         items.append(TextDisplay(kept_back))
-    lines = [settings(job), *_remarks(job, pieces)]
+    lines = [summary.settings(job, safe), *_remarks(job, pieces)]
     items.append(TextDisplay("\n".join(f"-# {line}" for line in lines)))
-    buttons = (
+    more = ActionRow(
         button("again", job.id, "Again"),
         button("edit", job.id, "Edit"),
         button("vary", job.id, "Vary"),
         button("recipe", job.id, "Recipe"),
-        button("delete", job.id, "Delete"),
+        button("save", job.id, "Save as preset"),
     )
-    return layout(*items, ActionRow(*buttons))
+    rest = ActionRow(button("delete", job.id, "Delete"), button("report", job.id, "Report"))
+    return layout(*items, more, rest)
 
 
 def refused(job: Job, sentence: str) -> LayoutView:
@@ -170,33 +176,9 @@ def not_done(job: Job, sentence: str, *, cancelled: bool, prompt: bool = True) -
     return layout(TextDisplay(_title(job, prompt)), TextDisplay(safe(sentence, 1000)), row)
 
 
-def settings(job: Job) -> str:
-    """The settings that repeat the picture, in one line."""
-    request, result = job.request, job.result
-    size = str(request.image_size)
-    if result is not None and result.pictures:
-        size = f"{result.pictures[0].width}x{result.pictures[0].height}"
-    parts = [
-        f"seed {request.seed}",
-        size,
-        f"{request.num_inference_steps} steps",
-        f"guidance {request.guidance_scale:g}",
-        *(f"{safe(lora.path, 60)}:{lora.scale:g}" for lora in request.loras[:8]),
-        *([f"{len(request.loras) - 8} more LoRAs"] if len(request.loras) > 8 else []),
-        *([safe(job.preset, 120)] if job.preset else []),
-        request.model,
-    ]
-    if result is not None:
-        parts.append(f"{result.seconds:.1f} s")
-        cost = job.price if result.cost is None else result.cost
-        if cost > 0:
-            parts.append(f"${cost:.3f}")
-    return " · ".join(parts)
-
-
-def withheld(pieces: Sequence[Piece]) -> str | None:
+def withheld(job: Job, pieces: Sequence[Piece]) -> str | None:
     """What is said in the place of pictures that are kept back."""
-    reasons = [_WHY[p.stored.verdict] for p in pieces if p.treatment is Treatment.WITHHOLD]
+    reasons = [_why(job, piece) for piece in pieces if piece.treatment is Treatment.WITHHOLD]
     if not reasons:
         return None
     count = "A picture is" if len(reasons) == 1 else f"{len(reasons)} pictures are"
@@ -204,6 +186,11 @@ def withheld(pieces: Sequence[Piece]) -> str | None:
         f"{count} withheld: {' and '.join(sorted(set(reasons)))}, and the rules here keep such "
         "pictures back from everybody. Whoever manages this server sets that rule."
     )
+
+
+def _why(job: Job, piece: Piece) -> str:
+    """Why a picture that is not clear is treated so."""
+    return _WHY[piece.stored.verdict] if job.moderated is None else "a moderator hid it"
 
 
 def _gallery_item(job: Job, piece: Piece) -> MediaGalleryItem:
@@ -218,10 +205,12 @@ def _gallery_item(job: Job, piece: Piece) -> MediaGalleryItem:
 def _remarks(job: Job, pieces: Sequence[Piece]) -> list[str]:
     """Small print below the settings, each said once."""
     found = [
-        f"Behind a spoiler because {_WHY[piece.stored.verdict]}."
+        f"Behind a spoiler because {_why(job, piece)}."
         for piece in pieces
         if piece.treatment is Treatment.SPOILER and piece.stored.verdict in _WHY
     ]
+    if job.moderated is Verdict.CLEAR:
+        found.append(REVEALED)
     for piece in pieces:
         if piece.change is not None:
             original = f" ([original]({piece.link}))" if piece.link else ""
@@ -234,6 +223,18 @@ def _remarks(job: Job, pieces: Sequence[Piece]) -> list[str]:
 def _title(job: Job, prompt: bool) -> str:
     text = safe(job.request.prompt, PROMPT) if prompt else "(a prompt that AutoMod refuses)"
     return f"**{text}** · <@{job.requester}>"
+
+
+def asked_by(message: discord.Message | None) -> str | None:
+    """The id of who asked for the picture on a card of ours; None where it does not say.
+
+    What people write cannot stand for it: in a title their `<` is escaped.
+    """
+    for part in () if message is None else message.components:
+        if isinstance(part, discord.TextDisplay):
+            found = _ASKED_BY.search(part.content)
+            return None if found is None else found[1]
+    return None
 
 
 def note(text: str, *rows: Item[Any]) -> LayoutView:

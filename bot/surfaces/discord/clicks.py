@@ -11,22 +11,20 @@ from discord import SelectOption
 from discord.ui import ActionRow, Select
 
 from bot import wording
-from bot.commands.again import Again, Guidance, LoraScale, Retry, Variation, vary, wish_of
-from bot.commands.jobs import PictureGone, PictureUnreadable
+from bot.commands.again import Again, Retry, vary, wish_of
+from bot.commands.fields import edited
+from bot.commands.jobs import JobErased, NoSuchJob, PictureGone, PictureUnreadable
 from bot.commands.prompt import Wish, render
-from bot.jobs.job import Job, Place
-from bot.policy import Treatment
-from bot.surfaces.base import DeliveredPicture, Done, SurfaceGone
-from bot.surfaces.discord import cards, form, ids, places
+from bot.commands.variations import variation, variations
+from bot.jobs.job import Job
+from bot.surfaces.base import Done, SurfaceGone
+from bot.surfaces.discord import cards, form, ids, moderation, places
 from bot.surfaces.discord.answers import Answer, tell
 from bot.surfaces.discord.desk import Desk, Handler, Interaction, draw
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.text import code, plain
+from bot.surfaces.discord.pictures import pictures_for
+from bot.surfaces.discord.text import code
 
-GUIDANCE_STEP: Final = 0.5
-LORA_STEP: Final = 0.1
-MOST_LORAS: Final = 11
-"""LoRAs in the menu of Vary: two lines each, and two for guidance, of 25."""
 NOT_YOURS: Final = "Only who asked for this picture and the moderators here can do that."
 NOTHING_TO_VARY: Final = "There is nothing to vary here; use Again or Edit."
 RECIPE_TOO_LONG: Final = (
@@ -34,9 +32,6 @@ RECIPE_TOO_LONG: Final = (
     "and drop it into the playground."
 )
 NOT_FETCHED: Final = "The picture could not be shown here either. Please try in another place."
-
-_STRICTER: Final = (Treatment.SHOW, Treatment.SPOILER, Treatment.WITHHOLD)
-
 
 # --- Drawing more -----------------------------------------------------------------------------
 
@@ -59,7 +54,7 @@ async def _edit(desk: Desk, interaction: Interaction, custom_id: CustomId) -> No
 async def _edited(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
     job = await _seen(desk, interaction, custom_id)
     fields = form.values(interaction.data or {})
-    await draw(desk, interaction, _as_private(job, form.edited(job, fields)))
+    await draw(desk, interaction, _as_private(job, edited(wish_of(job), fields)))
 
 
 async def _vary(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
@@ -81,43 +76,11 @@ async def _variation(desk: Desk, interaction: Interaction, custom_id: CustomId) 
     job = await _seen(desk, interaction, custom_id)
     data: Mapping[str, Any] = interaction.data or {}
     chosen = data.get("values") or [""]
-    found = _read_variation(job, str(chosen[0]))
+    found = variation(job, str(chosen[0]))
     if found is None:
         await tell(interaction, NOTHING_TO_VARY)
         return
     await draw(desk, interaction, _as_private(job, vary(job, found)))
-
-
-def variations(job: Job) -> dict[str, str]:
-    """What the menu offers, value to label: whatever changes something within the model's range."""
-    offered = {}
-    now = job.request.guidance_scale
-    names = [lora.path for lora in job.request.loras[:MOST_LORAS]]
-    for value in [
-        *(f"lora:{index}:{sign}" for index in range(len(names)) for sign in "+-"),
-        *(f"guidance::{sign}" for sign in "+-"),
-    ]:
-        found = _read_variation(job, value)
-        if found is None or (wish := vary(job, found)) == wish_of(job):
-            continue
-        if isinstance(found, LoraScale):
-            was = next(lora.scale for lora in job.request.loras if lora.path == found.name)
-            label = f"{plain(found.name, 60)} {found.by:+g} (from {was:g})"
-        else:
-            label = f"Guidance {now:g} → {wish.guidance:g}"
-        offered[value] = label
-    return offered
-
-
-def _read_variation(job: Job, value: str) -> Variation | None:
-    match value.split(":"):
-        case ["guidance", "", "+" | "-" as sign]:
-            return Guidance(GUIDANCE_STEP if sign == "+" else -GUIDANCE_STEP)
-        case ["lora", index, "+" | "-" as sign] if index.isdecimal():
-            if int(index) < len(job.request.loras):
-                by = LORA_STEP if sign == "+" else -LORA_STEP
-                return LoraScale(job.request.loras[int(index)].path, by)
-    return None
 
 
 # --- Looking and ending -----------------------------------------------------------------------
@@ -140,12 +103,26 @@ async def _cancel(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
 
 
 async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    job = await _own_or_moderated(desk, interaction, custom_id)
+    if custom_id.argument:  # not on the card itself
+        await moderation.delete(desk, interaction, custom_id)
+        return
+    try:
+        job = await _own_or_moderated(desk, interaction, custom_id)
+    except NoSuchJob as error:  # a crash has left its message, or only the message is left of it
+        who = places.requester(interaction).id
+        own = isinstance(error, JobErased) and error.job.requester == who
+        own = own or cards.asked_by(interaction.message) == who
+        if not (own or await desk.moderates(interaction)):
+            raise
+        await interaction.response.defer()
+        await interaction.delete_original_response()
+        return
     if job is None:
         await tell(interaction, NOT_YOURS)
         return
     await interaction.response.defer()
     await desk.jobs.delete(job.requester, job.id)
+    moderation.note_deletion(desk, interaction, job)
     await interaction.delete_original_response()
 
 
@@ -157,7 +134,8 @@ async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     original = await interaction.original_response()
     message = answer.message.model_copy(update={"message": original.id, "lasting": False})
     try:
-        pictures = await _pictures(desk, job, places.place(interaction))
+        here = places.place(interaction).model_copy(update={"private": True})
+        pictures = await pictures_for(desk, job, here)
         await desk.surface.finish(job, desk.surface.sealed(message), Done(pictures))
     except PictureGone:
         await answer.show(cards.note(wording.PICTURE_GONE), private=True)
@@ -166,20 +144,6 @@ async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     except SurfaceGone:
         with contextlib.suppress(discord.HTTPException):
             await answer.show(cards.note(NOT_FETCHED), private=True)
-
-
-async def _pictures(desk: Desk, job: Job, place: Place) -> tuple[DeliveredPicture, ...]:
-    """The pictures of a job as both the place it was meant for and this one allow."""
-    found = []
-    there = await desk.jobs.shown(job)
-    here = await desk.jobs.shown(replace(job, place=place.model_copy(update={"private": True})))
-    for index, (one, other) in enumerate(zip(there, here, strict=True)):
-        treatment = max(one.treatment, other.treatment, key=_STRICTER.index)
-        data = b""
-        if treatment is not Treatment.WITHHOLD:
-            _, data = await desk.jobs.bytes_of(job.id, index)
-        found.append(DeliveredPicture(one.picture, data, treatment))
-    return tuple(found)
 
 
 # --- Rights -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.routes import answer, commands
+from bot.surfaces.discord.welcome import Welcome
 
 INTENTS: Final = discord.Intents(guilds=True)
 """Everything that is needed: commands and clicks bring along what they are about."""
@@ -61,6 +62,7 @@ class AtelierClient(discord.AutoShardedClient):
         self.online = asyncio.Event()
         self.desk: Desk | None = None
         self.tree = Tree(self, folder / "commands.sha256")
+        self._welcome = Welcome(folder / "welcomed")
         self._fixed_gateway = gateway_url is not None
         if api_url is not None:
             Route.BASE = api_url
@@ -80,6 +82,19 @@ class AtelierClient(discord.AutoShardedClient):
             self.shard_count, *_ = await self.http.get_bot_gateway()
         self.online.set()
         await self.tree.sync_changed()
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Welcome who has just installed the app."""
+        await self._welcome.joined(guild)
+
+    async def on_ready(self) -> None:
+        """Welcome who installed it while nobody was here."""
+        for guild in self.guilds:
+            await self._welcome.back(guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """The same for a server that Discord tells of later than of the others."""
+        await self._welcome.back(guild)
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
         """Take submitted forms; the library brings commands and clicks itself."""

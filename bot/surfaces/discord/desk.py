@@ -1,17 +1,21 @@
 """What the surface asks of the rest of the bot, and the one way in which a wish becomes a job."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import discord
 import structlog
 
 from bot import wording
+from bot.commands.defaults import MyDefaults
 from bot.commands.imagine import Ask, Draw, Refused
 from bot.commands.jobs import Jobs
+from bot.commands.moderation import Moderation
+from bot.commands.privacy import Privacy
 from bot.commands.prompt import PromptError, Wish
+from bot.commands.settings import Administration
 from bot.communities import CommunitySettings, Effective, SettingsDamaged
 from bot.permissions import is_moderator
 from bot.registry import Registry
@@ -19,12 +23,17 @@ from bot.surfaces.base import Waiting
 from bot.surfaces.discord import places
 from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.ids import CustomId
+from bot.surfaces.discord.ledger import Ledger
+from bot.surfaces.discord.messages import Messages
+from bot.surfaces.discord.recipes import Recipes
 from bot.surfaces.discord.surface import NAME, DiscordSurface
 from bot.surfaces.discord.text import code, safe, whole_lines
 from bot.viewers import viewer
 from lora_registry.models import Viewer
 
 Interaction = discord.Interaction[Any]
+
+_LOOK_S: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -34,15 +43,25 @@ class Desk:
     """Everything that commands and buttons use.
 
     `community` gives what holds in a community (SettingsDamaged where that cannot be read),
-    `waiting` where a job stands in the queue.
+    `waiting` where a job stands in the queue, `standing` where the first of all stand, by id.
+    `examples` are prompts to try.
     """
 
     surface: DiscordSurface
+    messages: Messages
+    ledger: Ledger
     draw: Draw
     jobs: Jobs
+    moderation: Moderation
+    recipes: Recipes
+    settings: Administration
     registry: Registry
     community: Callable[[str], Awaitable[Effective[CommunitySettings]]]
     waiting: Callable[[str], Waiting | None]
+    standing: Callable[[], Mapping[str, Waiting]]
+    defaults: MyDefaults
+    privacy: Privacy
+    examples: tuple[str, ...]
 
     async def viewer(self, interaction: Interaction) -> Viewer:
         """Who asks, to the registry.
@@ -53,6 +72,22 @@ class Desk:
         place = places.place(interaction)
         here = await self.community(place.community)
         return viewer(here, places.requester(interaction), place)
+
+    async def alone(self, interaction: Interaction, wish: Wish) -> bool:
+        """Whether who asks wants to see the result alone, as far as that is known in a moment.
+
+        While the rest is slow, “thinking …” already shows others the command with its prompt.
+        """
+        if wish.private is not None:
+            return wish.private
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                mine = await self.defaults.shown(
+                    places.place(interaction), places.requester(interaction)
+                )
+        except Exception:  # noqa: BLE001 - drawing meets the same trouble and says so
+            return False
+        return mine.settings.private
 
     async def moderates(self, interaction: Interaction) -> bool:
         """Whether this person may end and delete what others have asked for in this server."""
@@ -71,7 +106,7 @@ Handler = Callable[[Desk, Interaction, CustomId], Awaitable[None]]
 
 async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
     """Answer an interaction with a job for this wish, or with why there is none."""
-    answer = Answer(interaction, private=bool(wish.private))
+    answer = Answer(interaction, private=await desk.alone(interaction, wish))
     if (obstacle := places.obstacle(interaction)) is not None:
         await answer.tell(obstacle)
         return

@@ -7,10 +7,10 @@ from discord import app_commands
 from discord.app_commands import Choice, Range
 
 from backends.base import MODELS, Acceleration, OutputFormat
+from bot.commands.fields import wish
 from bot.commands.prompt import PromptError
 from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.desk import Desk, draw, sentence
-from bot.surfaces.discord.options import wish
 from bot.surfaces.discord.suggestions import Suggestions
 
 MAX_SEED: Final = 2**53 - 1

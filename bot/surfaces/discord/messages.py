@@ -3,15 +3,17 @@
 import contextlib
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import discord
 from discord.http import Route
 
+from bot.surfaces.discord import ids
 from bot.surfaces.discord.pace import Pace
 from bot.surfaces.discord.receipts import Message
 
@@ -24,6 +26,8 @@ AUTOMOD: Final = frozenset({200_000, 200_001})
 _EXPIRED: Final = frozenset({10_015, 10_062, 50_027})
 _NO_ACCESS: Final = frozenset({10_003, 10_004, 50_001, 50_013})
 _SILENT: Final = discord.AllowedMentions.none()
+_LOOKED_THROUGH: Final = 500
+"""Messages that are searched for one of ours: it was posted soon after the search begins."""
 
 
 class MessageGone(Exception):
@@ -114,13 +118,42 @@ class Messages:
         """
         if not message.lasting:
             raise OutOfReach(message.channel)
+        await self.say(message.channel, message.guild, view, uploads, nonce)
+
+    async def say(
+        self,
+        channel: int,
+        guild: int | None,
+        view: discord.ui.LayoutView,
+        uploads: Sequence[Upload],
+        nonce: str,
+    ) -> None:
+        """Write to a channel of which nothing but its id is known.
+
+        Raises:
+            OutOfReach: the bot may not write there.
+            discord.HTTPException: anything else.
+        """
         try:
-            await self._channel(message).send(
+            await self._client.get_partial_messageable(channel, guild_id=guild).send(
                 view=view,
                 files=[upload.file() for upload in uploads],
                 nonce=nonce,
                 allowed_mentions=_SILENT,
             )
+        except discord.HTTPException as error:
+            raise _translated(error) from error
+
+    async def delete(self, channel: int, message: int) -> None:
+        """Take away a message of ours.
+
+        Raises:
+            MessageGone, OutOfReach: it cannot be.
+            discord.HTTPException: anything else.
+        """
+        try:
+            place = self._client.get_partial_messageable(channel)
+            await place.get_partial_message(message).delete()
         except discord.HTTPException as error:
             raise _translated(error) from error
 
@@ -145,6 +178,41 @@ class Messages:
                     replied_user=False,
                 ),
             )
+
+    async def posted(self, message: Message, job_id: str, *, since: float) -> bool:
+        """Whether the result of a job was posted to this message's channel since then.
+
+        Raises:
+            OutOfReach: the bot may not look there.
+            discord.HTTPException: anything else.
+        """
+        after = discord.Object(discord.utils.time_snowflake(datetime.fromtimestamp(since, UTC)))
+        try:
+            async for one in self._channel(message).history(
+                limit=_LOOKED_THROUGH, after=after, oldest_first=True
+            ):
+                if one.author.id == message.application and _is_result(one.components, job_id):
+                    return True
+        except discord.HTTPException as error:
+            raise _translated(error) from error
+        return False
+
+    async def follow_up(
+        self, message: Message, view: discord.ui.LayoutView, *, private: bool
+    ) -> int:
+        """Answer an interaction once more; returns the id of the new message.
+
+        Raises:
+            OutOfReach: its token has expired.
+            discord.HTTPException: anything else.
+        """
+        try:
+            sent = await self._webhook(message).send(
+                view=view, ephemeral=private, wait=True, allowed_mentions=_SILENT
+            )
+        except discord.HTTPException as error:
+            raise _translated(error) from error
+        return sent.id
 
     async def original(self, message: Message) -> int:
         """The id of the message that answered an interaction, after a restart.
@@ -172,6 +240,17 @@ class Messages:
 
     def _channel(self, message: Message) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(message.channel, guild_id=message.guild)
+
+
+def _is_result(parts: Iterable[Any], job_id: str) -> bool:
+    """Whether the buttons of a result of this job are among a message's components."""
+    for part in parts:
+        found = ids.read(getattr(part, "custom_id", None) or "")
+        if found is not None and (found.verb, found.subject) == ("again", job_id):
+            return True
+        if _is_result(getattr(part, "children", ()), job_id):
+            return True
+    return False
 
 
 def watching(pace: Pace) -> aiohttp.TraceConfig:

@@ -1,24 +1,31 @@
-"""`/queue` and `/cancel`: one's own jobs."""
+"""`/queue` and `/cancel`: one's own jobs, and how busy the server is."""
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import discord
-from discord import app_commands
-from discord.ui import Item, LayoutView, Section, TextDisplay
+from discord import ButtonStyle, app_commands
+from discord.app_commands import Choice
+from discord.ui import ActionRow, Button, Item, LayoutView, Section, TextDisplay
 
-from bot.commands.jobs import NoSuchJob
+from bot.commands.jobs import NoSuchJob, Turn
 from bot.jobs.job import Job, JobState
 from bot.surfaces.discord import cards, places
 from bot.surfaces.discord.answers import Answer
-from bot.surfaces.discord.desk import Desk
+from bot.surfaces.discord.desk import Desk, Handler, Interaction
+from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.text import safe
 
 MOST_SHOWN: Final = 5
 _LOOKED_AT: Final = 50
 NOTHING: Final = "You have nothing in the queue. `/imagine` changes that."
+NO_SERVER: Final = "This is no server that has me, so there is no queue to show but your own."
+SERVER: Final = "server"
+_SERVER_VERB: Final = "queue_server"
 NOTHING_TO_CANCEL: Final = "You have nothing in the queue that could be cancelled."
 
 
@@ -28,9 +35,16 @@ def queue_command(desk: Desk) -> app_commands.Command[Any, ..., None]:
     @app_commands.command(
         name="queue", description="Your pictures that wait, are being drawn, or could not be shown"
     )
-    async def queue(interaction: discord.Interaction[Any]) -> None:
+    @app_commands.describe(whose="Yours, or how many wait in this server and who is next")
+    @app_commands.choices(
+        whose=[Choice(name="mine", value="mine"), Choice(name="this server's", value=SERVER)]
+    )
+    async def queue(interaction: discord.Interaction[Any], whose: str = "mine") -> None:
         answer = Answer(interaction, private=True)
-        looking = asyncio.create_task(_listed(desk, places.requester(interaction).id))
+        if whose == SERVER:
+            looking = asyncio.create_task(_server(desk, interaction))
+        else:
+            looking = asyncio.create_task(_listed(desk, interaction))
         await answer.show(await answer.bounded(looking), private=True)
 
     return queue
@@ -52,11 +66,13 @@ def cancel_command(desk: Desk) -> app_commands.Command[Any, ..., None]:
     return cancel
 
 
-async def _listed(desk: Desk, who: str) -> LayoutView:
+async def _listed(desk: Desk, interaction: Interaction) -> LayoutView:
+    who = places.requester(interaction).id
     waiting = await desk.jobs.unfinished(who)
     recent = await desk.jobs.history(who, before=None, limit=_LOOKED_AT)
     kept = [job for job in recent if job.state is JobState.UNDELIVERABLE]
     items: list[Item[Any]] = [
+        *([] if waiting or kept else [TextDisplay[LayoutView](NOTHING)]),
         *(
             Section(_waiting(desk, job), accessory=cards.button("cancel", job.id, "Cancel"))
             for job in waiting[:MOST_SHOWN]
@@ -66,10 +82,51 @@ async def _listed(desk: Desk, who: str) -> LayoutView:
             for job in kept[:MOST_SHOWN]
         ),
     ]
-    hidden = len(waiting) + len(kept) - len(items)
+    hidden = max(len(waiting) - MOST_SHOWN, 0) + max(len(kept) - MOST_SHOWN, 0)
     if hidden:
         items.append(TextDisplay(f"-# {hidden} more are not shown here."))
-    return cards.layout(*items) if items else cards.note(NOTHING)
+    if places.in_server(interaction):
+        look = Button[LayoutView](
+            label="This server's queue",
+            style=ButtonStyle.secondary,
+            custom_id=str(CustomId(_SERVER_VERB)),
+        )
+        items.append(ActionRow(look))
+    return cards.layout(*items)
+
+
+async def _server(desk: Desk, interaction: Interaction) -> LayoutView:
+    if not places.in_server(interaction):
+        return cards.note(NO_SERVER)
+    line = await desk.jobs.line(places.place(interaction).community, desk.standing())
+    text = [
+        f"**This server's queue:** {line.running} being drawn, {line.waiting} waiting",
+        *(f"- now: {_who(interaction, turn)}" for turn in line.now),
+        *(f"- next: {_who(interaction, turn)} · {_place(turn)}" for turn in line.following),
+        "-# Prompts are nobody else's business, and private pictures are not counted.",
+    ]
+    mine = [
+        f"- {_waiting(desk, job)}"
+        for job in (await desk.jobs.unfinished(places.requester(interaction).id))[:MOST_SHOWN]
+    ]
+    if mine:
+        text += ["**Yours**", *mine]
+    return cards.note("\n".join(text))
+
+
+async def _server_queue(desk: Desk, interaction: Interaction, _: CustomId) -> None:
+    await interaction.response.defer()
+    await interaction.edit_original_response(view=await _server(desk, interaction))
+
+
+def _who(interaction: Interaction, turn: Turn) -> str:
+    """A mention, which calls nobody; whoever asked in a place unseen from here stays unnamed."""
+    return f"<@{turn.requester}>" if places.sees(interaction, turn.channel) else "somebody"
+
+
+def _place(turn: Turn) -> str:
+    shown = cards.face(turn.standing, time.time()).text
+    return shown[0].lower() + shown[1:]
 
 
 async def _cancelled(desk: Desk, who: str, *, everything: bool) -> str:
@@ -100,3 +157,6 @@ def _kept(job: Job) -> str:
         f"**{safe(job.request.prompt, 100)}**\n-# drawn <t:{int(job.ended_at or 0)}:R>, but it "
         "could not be shown where you asked for it"
     )
+
+
+HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType({_SERVER_VERB: _server_queue})

@@ -21,7 +21,7 @@ def place(interaction: discord.Interaction[Any]) -> Place:
     return Place(
         community=str(interaction.guild_id),
         channel=_channel(interaction),
-        age_restricted=_age_restricted(interaction.channel),
+        age_restricted=age_restricted(interaction.channel),
     )
 
 
@@ -42,6 +42,21 @@ def in_server(interaction: discord.Interaction[Any]) -> bool:
     return interaction.guild_id is not None and interaction.is_guild_integration()
 
 
+def sees(interaction: discord.Interaction[Any], channel: str | None) -> bool:
+    """Whether who asks can surely see this channel of the server."""
+    if channel is not None and channel == _channel(interaction):
+        return True
+    guild, member = interaction.guild, interaction.user
+    if channel is None or guild is None or not isinstance(member, discord.Member):
+        return False
+    found = guild.get_channel_or_thread(int(channel))
+    if found is None or (isinstance(found, discord.Thread) and found.is_private()):
+        return False
+    if isinstance(found, discord.Thread) and found.parent is None:
+        return False
+    return found.permissions_for(member).view_channel
+
+
 def obstacle(interaction: discord.Interaction[Any]) -> str | None:
     """Why no picture could be shown here."""
     if in_server(interaction) and not interaction.app_permissions.attach_files:
@@ -53,8 +68,11 @@ def _channel(interaction: discord.Interaction[Any]) -> str | None:
     return None if interaction.channel_id is None else str(interaction.channel_id)
 
 
-def _age_restricted(channel: object) -> bool:
-    """A thread whose channel is not known is not age-restricted, nor is any unknown place."""
+def age_restricted(channel: object) -> bool:
+    """Whether a channel is known to let in adults only.
+
+    A thread whose channel is not known is not age-restricted, nor is any unknown place.
+    """
     if isinstance(channel, discord.Thread):
         return channel.parent is not None and channel.is_nsfw()
     if isinstance(

@@ -1,4 +1,4 @@
-"""`/preset`: looking at presets."""
+"""`/preset`: looking at presets, and all that its neighbours add."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,18 +9,22 @@ from discord import app_commands
 from discord.app_commands import Range
 
 from bot.commands import presets
-from bot.commands.presets import Details, Entry, UsedLora
+from bot.commands.presets import Entry
 from bot.communities import SettingsDamaged
+from bot.surfaces.discord import preset_card
 from bot.surfaces.discord.answers import Answer
+from bot.surfaces.discord.curation import add_curation
 from bot.surfaces.discord.desk import Desk
+from bot.surfaces.discord.preset_changes import add_changes
+from bot.surfaces.discord.preset_rules import add_rules
 from bot.surfaces.discord.suggestions import Suggestions
 from bot.surfaces.discord.text import safe, whole_lines
+from bot.surfaces.discord.trouble import told
 from lora_registry.errors import RegistryError
 from lora_registry.models import Viewer
 
 MOST_SHOWN: Final = 20
 NONE_YET: Final = "There are no presets here yet."
-_LEVELS: Final = ("safe for everybody", "suggestive", "mature", "explicit", "extreme")
 
 
 def preset_commands(desk: Desk) -> app_commands.Group:
@@ -47,12 +51,12 @@ def preset_commands(desk: Desk) -> app_commands.Group:
     @group.command(name="show", description="All about one preset")
     @app_commands.describe(preset="Its name; dreamy@2 is its second revision")
     async def show(interaction: discord.Interaction[Any], preset: Range[str, 1, 100]) -> None:
-        async def found(seen: Viewer) -> str:
-            return details(await presets.show(desk.registry, seen, preset))
+        await told(interaction, preset_card.show(desk, interaction, preset), "preset show")
 
-        await _answer(desk, interaction, found)
-
-    show.autocomplete("preset")(suggestions.presets)
+    show.autocomplete("preset")(suggestions.one_preset)
+    add_changes(group, desk, suggestions)
+    add_curation(group, desk, suggestions)
+    add_rules(group, desk)
     return group
 
 
@@ -81,34 +85,3 @@ def listed(entries: Sequence[Entry]) -> str:
     if len(entries) > MOST_SHOWN:
         lines.append(f"-# {len(entries) - MOST_SHOWN} more; `/preset search` finds them.")
     return whole_lines(lines)
-
-
-def details(shown: Details) -> str:
-    """All of one revision, as far as a message has room for it."""
-    revision, body = shown.revision, shown.revision.body
-    said = {
-        "size": body.size and f"{body.size.width}x{body.size.height}",
-        "steps": body.steps,
-        "guidance": body.guidance,
-        "speed": body.speed,
-        "images": body.count,
-    }
-    own = " · ".join(f"{name} {value}" for name, value in said.items() if value is not None)
-    lines = [
-        f"**{safe(shown.name, 80)}** {safe(body.title, 80)}",
-        *([safe(body.description, 300)] if body.description else []),
-        f"-# revision {revision.rev} of {revision.preset.head} · {body.model} · "
-        f"{_LEVELS[shown.nsfw]} · used {revision.preset.uses:,} times",
-        f"Template: {safe(body.template, 300)}",
-        f"Settings: {own or 'those of the model'}",
-        *map(_lora, shown.loras[:8]),
-        *(f"- blank {safe(one.name, 30)}" for one in body.variables),
-        f"-# Draw with it: `/imagine` with preset {safe(shown.name, 80)}",
-    ]
-    return whole_lines(lines)
-
-
-def _lora(one: UsedLora) -> str:
-    words = f" adds {safe(', '.join(one.words), 60)}" if one.words else ""
-    missing = "" if one.known else " (not known here)"
-    return f"- LoRA {safe(one.lora.name, 60)}:{one.lora.scale:g}{words}{missing}"

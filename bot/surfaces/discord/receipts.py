@@ -28,7 +28,8 @@ FILE_LIMIT: Final = 10 * 2**20
 class Message(BaseModel):
     """A message that shows a job. `token_until` is in seconds since 1970, `limit` in bytes a file.
 
-    `lasting` says that the bot's own token reaches it as well.
+    `lasting` says that the bot's own token reaches it as well, `words` that Discord lets the
+    prompt's words pass there.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,6 +42,7 @@ class Message(BaseModel):
     lasting: bool = False
     guild: int | None = None
     limit: int = FILE_LIMIT
+    words: bool = True
 
     def receipt(self, vault: Vault) -> Receipt:
         """What is kept of it."""

@@ -4,30 +4,55 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-import discord
-import structlog
 from discord import app_commands
 
-from bot import wording
-from bot.commands.jobs import NoSuchJob
-from bot.commands.prompt import PromptError
-from bot.communities import SettingsError
-from bot.surfaces.discord import clicks
-from bot.surfaces.discord.answers import tell
-from bot.surfaces.discord.desk import Desk, Handler, Interaction, sentence
+from bot.surfaces.discord import (
+    clicks,
+    curation,
+    defaults,
+    menus,
+    mine,
+    moderation,
+    preset_card,
+    preset_changes,
+    preset_rules,
+    privacy,
+    reports,
+    saving,
+    settings_clicks,
+)
+from bot.surfaces.discord.defaults import defaults_command
+from bot.surfaces.discord.desk import Desk, Handler, Interaction
+from bot.surfaces.discord.help import HANDLERS as TRIES
 from bot.surfaces.discord.help import help_command
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.imagine import imagine_command
 from bot.surfaces.discord.mine import cancel_command, queue_command
 from bot.surfaces.discord.presets import preset_commands
-from bot.surfaces.discord.text import safe
-from lora_registry.errors import RegistryError
+from bot.surfaces.discord.privacy import privacy_command
+from bot.surfaces.discord.settings_clicks import settings_command
+from bot.surfaces.discord.trouble import told
 
 Command = app_commands.Command[Any, ..., None] | app_commands.Group | app_commands.ContextMenu
 
-_HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType({**clicks.HANDLERS})
-
-log = structlog.get_logger()
+_HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
+    {
+        **clicks.HANDLERS,
+        **defaults.HANDLERS,
+        **TRIES,
+        **mine.HANDLERS,
+        **privacy.HANDLERS,
+        **menus.HANDLERS,
+        **curation.HANDLERS,
+        **preset_card.HANDLERS,
+        **moderation.HANDLERS,
+        **preset_changes.HANDLERS,
+        **preset_rules.HANDLERS,
+        **reports.HANDLERS,
+        **saving.HANDLERS,
+        **settings_clicks.HANDLERS,
+    }
+)
 
 
 def commands(desk: Desk) -> tuple[Command, ...]:
@@ -35,9 +60,15 @@ def commands(desk: Desk) -> tuple[Command, ...]:
     return (
         imagine_command(desk),
         preset_commands(desk),
+        saving.save_menu(desk),
+        menus.recipe_menu(desk),
+        menus.report_menu(desk),
         queue_command(desk),
         cancel_command(desk),
-        help_command(),
+        settings_command(desk),
+        defaults_command(desk),
+        privacy_command(desk),
+        help_command(desk),
     )
 
 
@@ -46,16 +77,4 @@ async def answer(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     handler = _HANDLERS.get(custom_id.verb)
     if handler is None:
         return
-    try:
-        await handler(desk, interaction, custom_id)
-    except NoSuchJob:
-        await tell(interaction, wording.NO_SUCH_JOB)
-    except PromptError as error:
-        await tell(interaction, sentence(error))
-    except (RegistryError, SettingsError) as error:
-        await tell(interaction, safe(str(error), 1200))
-    except discord.HTTPException as error:
-        log.warning("click not answered", verb=custom_id.verb, status=error.status, code=error.code)
-    except Exception:
-        log.exception("click broke", verb=custom_id.verb, subject=custom_id.subject)
-        await tell(interaction, wording.INTERNAL)
+    await told(interaction, handler(desk, interaction, custom_id), custom_id.verb)

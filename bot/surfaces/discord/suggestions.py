@@ -9,6 +9,7 @@ import structlog
 from discord.app_commands import Choice
 
 from backends.base import NAMED_SIZES
+from bot.commands.presets import own_names
 from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.text import plain
 from lora_registry.models import LoraRecord
@@ -35,17 +36,22 @@ class Suggestions:
     async def presets(self, interaction: discord.Interaction[Any], current: str) -> Choices:
         """Presets for the last part of `dreamy+ink:0.6`."""
         before, plus, last = current.rpartition("+")
+        return await self._found(interaction, last, f"{before}{plus}")
+
+    async def one_preset(self, interaction: discord.Interaction[Any], current: str) -> Choices:
+        """Presets where only one can be meant."""
+        return await self._found(interaction, current)
+
+    async def own_presets(self, interaction: discord.Interaction[Any], current: str) -> Choices:
+        """Presets that belong to who types."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 seen = await self._desk.viewer(interaction)
-                hits = await self._desk.registry.search.search(seen, last.strip(), MOST)
+                names = await own_names(self._desk.registry, seen, current)
         except Exception as error:  # noqa: BLE001 - an error would show as silence all the same
             log.warning("no suggestions", error=type(error).__name__)
             return []
-        return _choices(
-            (f"{before}{plus}{hit.name}", f"{hit.title}, {hit.model}" if hit.title else hit.model)
-            for hit in hits
-        )
+        return [Choice(name=name, value=name) for name in names[:MOST]]
 
     async def loras(self, interaction: discord.Interaction[Any], current: str) -> Choices:
         """LoRAs for the last entry of `ghibli:0.8, ink`; its scale stays."""
@@ -77,6 +83,21 @@ class Suggestions:
         typed = current.strip().lower().replace(" ", "_")
         return _choices(
             (name, str(size)) for name, size in NAMED_SIZES.items() if typed in name or not typed
+        )
+
+    async def _found(
+        self, interaction: discord.Interaction[Any], text: str, lead: str = ""
+    ) -> Choices:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                seen = await self._desk.viewer(interaction)
+                hits = await self._desk.registry.search.search(seen, text.strip(), MOST)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("no suggestions", error=type(error).__name__)
+            return []
+        return _choices(
+            (f"{lead}{hit.name}", f"{hit.title}, {hit.model}" if hit.title else hit.model)
+            for hit in hits
         )
 
     async def _known(self) -> tuple[LoraRecord, ...]:

@@ -71,6 +71,7 @@ def test_the_command_of_a_job_reads_back_as_the_same_wish() -> None:
     assert parse(render(wish)) == wish
     assert wish == Wish(
         prompt="a cat",
+        preset="none",
         loras=(NamedLora("glow", 0.7), NamedLora("ink", 1.0)),
         size=ImageSize(width=640, height=512),
         steps=9,
@@ -85,7 +86,7 @@ def test_what_differs_from_the_usual_is_said() -> None:
     wish = wish_of(job(model="flux-2", acceleration="high", output_format="webp"))
     assert (wish.speed, wish.format) == ("high", "webp")
     usual = wish_of(job(model="flux-2"))
-    assert (usual.speed, usual.format, usual.images) == (None, None, None)
+    assert (usual.speed, usual.format, usual.images) == (None, None, 1)
 
 
 def test_again_changes_the_seed_alone() -> None:
@@ -151,11 +152,13 @@ def test_a_recipe_of_ours_gives_everything_back() -> None:
     )
     assert wish_of_recipe(recipe) == Wish(
         prompt="a cat",
+        preset="none",
         loras=(NamedLora("glow", 0.7),),
         size=ImageSize(width=1024, height=768),
         steps=9,
         guidance=2.5,
         seed=7,
+        images=1,
         model="flux-1",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.commands import presets
-from bot.commands.presets import differences
+from bot.commands.presets import Liking, differences
 from bot.registry import Registry
 from lora_registry.errors import (
     BadName,
@@ -25,7 +25,7 @@ from lora_registry.models import (
     TriggerSet,
     Viewer,
 )
-from lora_registry.permissions import PUBLIC, Place, PlaceKind, Rule
+from lora_registry.permissions import PUBLIC, Action, Place, PlaceKind, Rule
 from tests.bot.registries import ANNA, BOB, opened
 from tests.lora_registry import world
 
@@ -237,3 +237,72 @@ def test_a_difference_is_said_in_a_few_words(
 ) -> None:
     before, after = (PresetBody.model_validate(fields) for fields in (old, new))
     assert differences(before, after) == said
+
+
+# --- By a click -------------------------------------------------------------------------------
+
+
+async def test_a_click_finds_the_newest_revision_that_may_be_used(registry: Registry) -> None:
+    made = await presets.create(registry, ANNA, "dreamy", PresetBody(), handle="anna")
+    preset_id = made.preset.id
+    for preset in (preset_id, "no-such-id"):
+        with pytest.raises(Refused, match="no longer there, or not for you to see"):
+            await presets.revision_of(registry, BOB, preset)
+        with pytest.raises(Refused, match="no longer there"):
+            await presets.history_of(registry, BOB, preset)
+        with pytest.raises(Refused, match="no longer there"):
+            await presets.restore_on(registry, BOB, preset, 1, 1)
+    await share(registry, "dreamy")
+    await presets.edit(registry, ANNA, made, PresetBody(steps=9))
+    assert (await presets.revision_of(registry, ANNA, preset_id)).rev == 2
+    assert (await presets.revision_of(registry, ANNA, preset_id, 1)).rev == 1
+    assert (await presets.revision_of(registry, BOB, preset_id)).rev == 1
+    assert len(await presets.history_of(registry, ANNA, preset_id)) == 2
+    assert len(await presets.history_of(registry, BOB, preset_id)) == 1
+
+
+async def test_a_revision_is_restored_only_on_top_of_the_one_that_was_seen(
+    registry: Registry,
+) -> None:
+    made = await presets.create(registry, ANNA, "dreamy", PresetBody(steps=5))
+    await presets.edit(registry, ANNA, made, PresetBody(steps=6))
+    with pytest.raises(EditConflict):
+        await presets.restore_on(registry, ANNA, made.preset.id, 1, 1)
+    restored = await presets.restore_on(registry, ANNA, made.preset.id, 1, 2)
+    assert (restored.rev, restored.body.steps) == (3, 5)
+
+
+async def test_owners_change_what_they_may_not_use_here(registry: Registry) -> None:
+    await presets.create(registry, ANNA, "dreamy", PresetBody(loras=(using(INK),)), handle="anna")
+    await share(registry, "dreamy")
+    await registry.moderation.add_rule(CORA, Rule("deny", "lora", INK.sha256, HERE, "stolen"))
+    for action in (Action.EDIT, Action.DELETE):
+        for name in ("Dreamy", "@anna/dreamy"):
+            assert (await presets.changeable(registry, ANNA, name, action)).rev == 1
+        with pytest.raises(Refused, match="stolen"):
+            await presets.changeable(registry, BOB, "dreamy", action)
+        with pytest.raises(BadName, match="whole preset"):
+            await presets.changeable(registry, ANNA, "dreamy@1", action)
+    assert len(await presets.history(registry, ANNA, "dreamy")) == 1
+
+    await presets.create(registry, ANNA, "plain", PresetBody(), handle="anna")
+    await share(registry, "plain")
+    with pytest.raises(Refused, match="Only its owner edits"):
+        await presets.changeable(registry, BOB, "plain", Action.EDIT)
+    assert (await presets.changeable(registry, OLGA, "plain", Action.DELETE)).rev == 1
+
+
+async def test_liking_again_takes_the_like_back(registry: Registry) -> None:
+    made = await presets.create(registry, ANNA, "dreamy", PresetBody())
+    await share(registry, "dreamy")
+    assert await presets.like(registry, ANNA, made) == Liking(liked=True, likes=1)
+    assert await presets.like(registry, BOB, made) == Liking(liked=True, likes=2)
+    assert await presets.like(registry, ANNA, made) == Liking(liked=False, likes=1)
+
+
+async def test_the_own_names_are_found_by_any_part(registry: Registry) -> None:
+    for name in ("wet-ink", "ink", "oil"):
+        await presets.create(registry, ANNA, name, PresetBody())
+    assert await presets.own_names(registry, ANNA, " INK") == ("ink", "wet-ink")
+    assert await presets.own_names(registry, ANNA, "") == ("ink", "oil", "wet-ink")
+    assert await presets.own_names(registry, BOB, "") == ()

@@ -82,6 +82,9 @@ class FakeDiscord(Actors, World):
         endpoints = Endpoints(self, messages, self.interactions, self.gateway)
         self.rest = Rest(self, endpoints, self.token)
         self.announce = self.gateway.announce
+        self.serving = asyncio.Event()
+        """While it is cleared, no attachment can be downloaded."""
+        self.serving.set()
         self._runner: web.AppRunner | None = None
         self._delivery: asyncio.Task[None] | None = None
 
@@ -135,6 +138,7 @@ class FakeDiscord(Actors, World):
             assert not self.violations, "\n".join(self.violations)
 
     async def _serve_file(self, request: web.Request) -> web.Response:
+        await self.serving.wait()
         kept = self.files.get(int(request.match_info["file"]))
         if kept is None:
             raise web.HTTPNotFound

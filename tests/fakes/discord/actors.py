@@ -75,8 +75,9 @@ class Actors:
     async def click(self, user: User, message: Message, button: str) -> Answer:
         """Press a button, named by what is written on it or by its custom id."""
         self._sees(user, message)
-        for label, part in message.buttons.items():
-            if button in (label, part.get("custom_id")):
+        for part in message.parts():
+            label = part.get("label") or part.get("emoji", {}).get("name")
+            if part["type"] == 2 and button in (label, part.get("custom_id")):
                 break
         else:
             raise Refused(f"no button {button!r}; there are {list(message.buttons)}")

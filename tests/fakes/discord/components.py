@@ -45,6 +45,10 @@ class Placing:
             least = part.get("min_values")
             placed["min_values"] = 1 if least is None else least
             placed["max_values"] = part.get("max_values") or 1
+            if "default_values" in placed:
+                placed["default_values"] = [
+                    {**one, "id": str(one["id"])} for one in placed["default_values"]
+                ]
         return placed
 
     def _media(self, item: Json) -> Json:

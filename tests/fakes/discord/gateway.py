@@ -190,7 +190,7 @@ class Gateway:
         shown: dict[str, Any] = dict(data)
         channel, role, member = data.get("channel"), data.get("role"), data.get("member")
         if event == "GUILD_CREATE" and guild is not None:
-            shown = payloads.guild_create(guild, self._world.bot)
+            shown = payloads.guild_create(guild, self._world.bot, entered=True)
         elif event == "GUILD_DELETE" and guild is not None:
             shown = {"id": str(guild.id)}
         elif isinstance(channel, Channel):

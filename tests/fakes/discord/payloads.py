@@ -1,5 +1,7 @@
 """State as JSON, in the shapes that Discord sends."""
 
+from datetime import UTC, datetime
+
 from tests.fakes.discord import permissions
 from tests.fakes.discord.clock import Clock
 from tests.fakes.discord.state import (
@@ -28,7 +30,6 @@ _UNSET_OF_GUILD = (
     "banner",
     "application_id",
     "afk_channel_id",
-    "system_channel_id",
     "widget_channel_id",
     "vanity_url_code",
     "rules_channel_id",
@@ -63,7 +64,7 @@ def member(who: Member, *, bare: bool = False) -> Json:
         "banner": None,
         "communication_disabled_until": "2100-01-01T00:00:00+00:00" if who.timed_out else None,
         "flags": 0,
-        "joined_at": _LONG_AGO,
+        "joined_at": _LONG_AGO if who.joined is None else _time(who.joined),
         "nick": who.nick,
         "pending": False,
         "premium_since": None,
@@ -149,6 +150,7 @@ def guild(one: Guild) -> Json:
         "owner_id": str(one.owner.id),
         "region": "deprecated",
         "afk_timeout": 300,
+        "system_channel_id": one.system_channel and str(one.system_channel.id),
         "system_channel_flags": 0,
         "widget_enabled": False,
         "verification_level": 0,
@@ -172,15 +174,19 @@ def guild(one: Guild) -> Json:
     }
 
 
-def guild_create(one: Guild, bot: User) -> Json:
-    """A server as the gateway announces it: with channels, threads and the bot itself."""
+def guild_create(one: Guild, bot: User, *, entered: bool = False) -> Json:
+    """A server as the gateway announces it: with channels, threads and the bot itself.
+
+    One that the bot has just `entered` was never unavailable, so that is not said.
+    """
     seen = [c for c in one.channels if permissions.in_channel(bot, c)]
+    me = member(one.members[bot.id])
     return guild(one) | {
-        "joined_at": _LONG_AGO,
+        "joined_at": me["joined_at"],
         "large": False,
-        "unavailable": False,
+        **({} if entered else {"unavailable": False}),
         "member_count": len(one.members),
-        "members": [member(one.members[bot.id])],
+        "members": [me],
         "channels": [channel(c) for c in one.channels if not c.is_thread],
         "threads": [channel(c) for c in seen if c.is_thread and not c.archived],
         "voice_states": [],
@@ -250,3 +256,7 @@ def message(one: Message, clock: Clock, mentions: list[User] | None = None) -> J
     if one.flags & EPHEMERAL:
         body["edited_timestamp"] = None
     return body
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()

@@ -57,6 +57,8 @@ class Member:
     roles: list[Role] = field(default_factory=list)
     nick: str | None = None
     timed_out: bool = False
+    joined: float | None = None
+    """When, in seconds since 1970; None is long ago."""
 
 
 @dataclass(eq=False)
@@ -73,6 +75,8 @@ class Guild:
     has_bot: bool = True
     file_limit: int = 10 * MIB
     locale: str = "en-US"
+    system_channel: "Channel | None" = field(default=None, repr=False)
+    """Where Discord itself tells who has come."""
 
     def channel(self, name: str) -> "Channel":
         """The channel or thread of this name."""

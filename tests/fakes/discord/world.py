@@ -107,7 +107,7 @@ class World:
     def install(self, guild: Guild) -> None:
         """The app and its bot enter a server."""
         guild.has_bot = True
-        guild.members[self.bot.id] = Member(self.bot)
+        guild.members[self.bot.id] = Member(self.bot, joined=self.clock.now())
         self.announce("GUILD_CREATE", {}, guild)
 
     def expel(self, guild: Guild) -> None:

@@ -62,7 +62,7 @@ class Stage:
     async def drawn(self, user: User, prompt: str = "steps=2 a cat", **options: object) -> Message:
         """A finished card that this person has asked for in `general`."""
         answer = await self.discord.slash(user, self.general, "imagine", prompt=prompt, **options)
-        card = await answer.message.until(lambda m: m.pictures or "Try again" in m.buttons)
+        card = await answer.message.until(lambda m: "Delete" in m.buttons)
         await self.until(await self.newest(user))
         return card
 
@@ -73,7 +73,11 @@ async def running(
 ) -> AsyncIterator[tuple[App, StubBackend, Supervisor, DiscordBot]]:
     """Atelier at this Discord, as `atelier run` puts it together."""
     backend = StubBackend(folder / "stub", slots=slots)
-    settings = Settings(data_dir=folder / "data", lora_dir=folder / "loras")
+    settings = Settings(
+        data_dir=folder / "data",
+        lora_dir=folder / "loras",
+        trusted_hosts=("127.0.0.1",),  # where the fake keeps its files
+    )
     async with open_app(settings, Backends({"stub": backend})) as app:
         bot = DiscordBot(
             SecretStr(discord.token),
@@ -84,7 +88,7 @@ async def running(
             clock=discord.clock.now,
         )
         supervisor = build_supervisor(app, [bot.surface])
-        await bot.start(discord_desk(app, supervisor, bot.surface))
+        await bot.start(discord_desk(app, supervisor, bot))
         try:
             await supervisor.start()
             await discord.gateway.until_ready()

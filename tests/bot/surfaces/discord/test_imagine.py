@@ -37,7 +37,15 @@ async def test_a_command_becomes_one_message_that_ends_as_the_card(tmp_path: Pat
         (picture,) = card.pictures
         assert not picture.spoiler
         assert picture.alt == "steps=2 a cat"
-        assert list(card.buttons) == ["Again", "Edit", "Vary", "Recipe", "Delete"]
+        assert list(card.buttons) == [
+            "Again",
+            "Edit",
+            "Vary",
+            "Recipe",
+            "Save as preset",
+            "Delete",
+            "Report",
+        ]
         job = await s.until(await s.newest(s.ana))
         assert job.state is JobState.DELIVERED
         assert (job.place.community, job.place.channel) == (str(s.home.id), str(s.general.id))
@@ -120,19 +128,16 @@ async def test_a_private_picture_is_seen_by_nobody_else(tmp_path: Path) -> None:
         assert s.general.public == []
 
 
-async def test_a_member_who_wants_privacy_gets_it_even_after_a_public_announcement(
-    tmp_path: Path,
-) -> None:
+async def test_a_member_who_wants_privacy_gets_it_from_the_first_moment(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         await s.app.communities.change_member(
             str(s.home.id), str(s.ana.id), Change({"private": True})
         )
         async with s.app.database.write():
             answer = await s.discord.slash(s.ana, s.general, "imagine", prompt="a cat")
-            assert not answer.message.ephemeral
-        card = await answer.follow_up()
-        await card.until(lambda m: m.pictures)
-        assert card.ephemeral
+            assert answer.message.loading
+            assert answer.ephemeral
+        await answer.message.until(lambda m: m.pictures)
         assert s.general.public == []
 
 

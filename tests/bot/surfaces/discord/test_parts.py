@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backends.base import Verdict, parse_request
+from bot.commands import fields as fields_of
 from bot.commands.again import wish_of
+from bot.commands.variations import variations
 from bot.jobs.job import Job, JobState, Place, Result, StoredPicture
 from bot.jobs.limits import Limits
 from bot.policy import Treatment
 from bot.recipe import Recipe, read
 from bot.sealing import Vault
+from bot.surfaces import summary
 from bot.surfaces.base import Drawing, Preparing, Waiting
-from bot.surfaces.discord import cards, files, form, ids
-from bot.surfaces.discord.clicks import variations
+from bot.surfaces.discord import cards, files, ids
 from bot.surfaces.discord.messages import Upload
-from bot.surfaces.discord.pace import Pace
+from bot.surfaces.discord.pace import APART_S, LOOK_AGAIN_S, Pace
 from bot.surfaces.discord.receipts import Message
 from bot.surfaces.discord.receipts import read as read_receipt
 from bot.surfaces.discord.text import code, plain, safe
@@ -164,18 +166,44 @@ def test_a_receipt_reads_back_and_hides_its_token() -> None:
 def test_a_lane_is_free_again_after_two_seconds_and_a_bit() -> None:
     now = 100.0
     pace = Pace(lambda: now)
-    assert pace.wait("a") == 0
+    assert pace.turn("a", "one") == 0
     assert 2.0 <= pace.sent("a") <= 2.5
-    assert 2.0 <= pace.wait("a") <= 2.5
-    assert pace.wait("b") == 0
+    assert 2.0 <= pace.turn("a", "one") <= 2.5
     now += 2.5
-    assert pace.wait("a") == 0
+    assert pace.turn("a", "one") == 0
+
+
+def test_jobs_that_share_a_lane_take_turns_and_nobody_waits_for_one_that_has_ended() -> None:
+    now = 100.0
+    pace = Pace(lambda: now)
+    assert pace.turn("a", "one") == 0
+    pace.sent("a")
+    assert 0 < pace.turn("a", "two") < pace.turn("a", "three") <= LOOK_AGAIN_S
+    now += 2.5
+    assert pace.turn("a", "three") > 0
+    assert pace.turn("a", "one") > 0
+    pace.leave("two")
+    assert pace.turn("a", "three") == 0
+    now += 2.5
+    assert pace.turn("a", "one") == 0
+
+
+def test_edits_of_all_lanes_start_one_after_another() -> None:
+    now = 100.0
+    pace = Pace(lambda: now)
+    waits = [pace.turn(f"lane {n}", f"job {n}") for n in range(100)]
+    assert waits == pytest.approx([n * APART_S for n in range(100)])
+    now += 50.5 * APART_S
+    again = [pace.turn(f"lane {n}", f"job {n}") for n in range(1, 100)]
+    assert again.count(0) == 50
 
 
 def test_the_last_edit_of_a_window_is_kept_for_the_end() -> None:
     pace = Pace(lambda: 100.0)
     pace.heard("a", 200, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset-After": "7.5"})
     assert pace.sent("a") == 7.5
+    pace.heard("b", 200, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset-After": "4.5"})
+    assert pace.turn("b", "one") == 4.5
     pace.heard("a", 200, {"X-RateLimit-Remaining": "4", "X-RateLimit-Reset-After": "7.5"})
     assert pace.sent("a") <= 2.5
 
@@ -304,7 +332,7 @@ def test_withheld_pictures_are_described(verdicts: tuple[Verdict, ...], said: st
 def test_the_settings_name_everything_that_repeats_the_picture() -> None:
     job = a_job(1, loras=[{"path": "ghibli", "scale": 0.8}], guidance_scale=2.5)
     job = replace(job, preset="dreamy@3", price=0.035)
-    assert cards.settings(job) == (
+    assert summary.settings(job, safe) == (
         "seed 7 · 64x32 · 28 steps · guidance 2.5 · ghibli:0.8 · dreamy@3 · flux-1 · 4.2 s · $0.035"
     )
 
@@ -333,24 +361,26 @@ def test_vary_fits_into_a_menu_however_many_loras_there_are() -> None:
 def test_a_form_that_nobody_changes_is_the_same_wish() -> None:
     job = a_job(1, loras=[{"path": "ink", "scale": 0.5}], num_images=2)
     fields = {"prompt": "a cat", "preset": "", "loras": "ink:0.5", "seed": "7", "images": "2"}
-    assert form.edited(job, fields) == wish_of(job)
+    assert fields_of.edited(wish_of(job), fields) == wish_of(job)
 
 
 def test_a_form_without_seed_and_loras_draws_something_new() -> None:
     job = a_job(1, loras=[{"path": "ink", "scale": 0.5}])
     fields = {"prompt": "a dog", "preset": "dreamy", "loras": "", "seed": "", "images": ""}
-    wish = form.edited(job, fields)
+    wish = fields_of.edited(wish_of(job), fields)
     assert (wish.prompt, wish.preset, wish.loras, wish.seed) == ("a dog", "dreamy", (), None)
 
 
 def test_flags_typed_into_the_form_count() -> None:
     fields = {"prompt": "a dog --format webp --steps 9", "preset": "", "loras": "", "seed": "7"}
-    wish = form.edited(a_job(1), {**fields, "images": "1"})
+    wish = fields_of.edited(wish_of(a_job(1)), {**fields, "images": "1"})
     assert (wish.prompt, wish.format, wish.steps, wish.seed) == ("a dog", "webp", 9, 7)
 
 
 def test_without_its_preset_a_wish_has_no_blanks_to_fill() -> None:
     job = replace(a_job(1), asked="/imagine a cat --preset dreamy@2 --var mood=calm")
     fields = {"prompt": "a cat", "loras": "", "seed": "7", "images": "1"}
-    assert form.edited(job, {**fields, "preset": "dreamy@2"}).variables == (("mood", "calm"),)
-    assert form.edited(job, {**fields, "preset": " "}).variables == ()
+    assert fields_of.edited(wish_of(job), {**fields, "preset": "dreamy@2"}).variables == (
+        ("mood", "calm"),
+    )
+    assert fields_of.edited(wish_of(job), {**fields, "preset": " "}).variables == ()

@@ -16,7 +16,7 @@ from bot.permissions import Requester
 from bot.policy import Treatment
 from bot.recipe import Recipe, read
 from bot.settings import Settings
-from bot.surfaces.base import DeliveredPicture, Done, Drawing, SurfaceGone, Waiting
+from bot.surfaces.base import DeliveredPicture, Done, Drawing, NotYet, SurfaceGone, Waiting
 from bot.surfaces.discord import receipts
 from bot.surfaces.discord.starts import Starts
 from bot.surfaces.discord.surface import FILTERED
@@ -80,7 +80,8 @@ async def test_a_live_preview_is_hidden_and_gone_in_the_end(tmp_path: Path) -> N
         state = Drawing(3, 9, preview=preview.getvalue())
         async with asyncio.timeout(10):  # the job itself may have used up this lane's turn
             while not card.attachments[0].filename.startswith("preview"):
-                await asyncio.sleep(await s.surface.progress(job, job.receipt, state) or 0)
+                pause = await s.surface.progress(job, job.receipt, state)
+                await asyncio.sleep(pause.seconds if isinstance(pause, NotYet) else pause or 0)
         assert [picture.spoiler for picture in card.pictures] == [True]
         assert [file.filename for file in card.attachments] == ["preview.jpg"]
         await s.surface.finish(job, job.receipt, await done(s))

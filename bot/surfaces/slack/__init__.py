@@ -1,0 +1,1 @@
+"""Slack, on slack_bolt: meaning lives in `bot.commands`, this folder translates."""

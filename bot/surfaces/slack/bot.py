@@ -1,0 +1,239 @@
+"""The Slack side of a running Atelier: made first, opened once there is somebody to draw."""
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import httpx
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import SecretStr
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.surfaces import ids
+from bot.surfaces.slack import routes
+from bot.surfaces.slack.calls import CallFailed, Closed, called, translated
+from bot.surfaces.slack.desk import Desk
+from bot.surfaces.slack.interaction import Interaction
+from bot.surfaces.slack.notes import Notes
+from bot.surfaces.slack.people import People
+from bot.surfaces.slack.suggestions import suggest
+from bot.surfaces.slack.surface import Link, SlackSurface
+
+PATH: Final = "/slack/events"
+_AGAIN_S: Final = (2.0, 60.0)
+"""The pause before another try to reach Slack: the first, and the longest."""
+PING_S: Final = 5.0
+"""Seconds after which a silent connection is looked after; a dropped one is opened anew then."""
+_CONNECT_S: Final = 20.0
+_CLOSING_S: Final = 5.0
+_ANYTHING: Final = re.compile(".*", re.DOTALL)
+
+log = structlog.get_logger()
+
+
+class SlackRefused(Exception):
+    """Slack does not accept us; str() says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What Slack knows us by. With `app` events come by Socket Mode, else signed over HTTP."""
+
+    bot: SecretStr
+    app: SecretStr | None = None
+    signing: SecretStr | None = None
+
+
+class SlackBot:
+    """The surface and its connection. `trouble` says why there is none at the moment."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        folder: Path,
+        *,
+        api_url: str = "https://slack.com/api/",
+        link: Link | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Any] = asyncio.sleep,
+    ) -> None:
+        """`folder` is our own: it remembers what must survive a crash. `link` gives the address of
+        a stored picture, where others can reach this server.
+        """
+        self._tokens = tokens
+        # No retries inside the library: it would repeat a post whose connection broke.
+        self._client = AsyncWebClient(
+            tokens.bot.get_secret_value(), base_url=api_url, retry_handlers=[]
+        )
+        # Without a token, so that Bolt asks `authorize` and not Slack within the first 3 seconds.
+        self._anonymous = AsyncWebClient(base_url=api_url, retry_handlers=[])
+        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+        self._notes = Notes(folder / "notes", clock)
+        self._online = asyncio.Event()
+        self._identity: AuthorizeResult | None = None
+        self._socket: AsyncSocketModeHandler | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._desk: Desk | None = None
+        self._app = self._bolt()
+        self.people = People(self._client)
+        self.trouble: str | None = None
+        self.surface = SlackSurface(
+            self._client, self._http, self._notes, self._online, link, sleep=sleep
+        )
+
+    def router(self) -> APIRouter:
+        """The route that Slack calls where there is no Socket Mode."""
+        router, handler = APIRouter(), AsyncSlackRequestHandler(self._app)
+
+        @router.post(PATH)
+        async def events(request: Request) -> Response:
+            """What happens in the workspace, signed by Slack."""
+            if self._tokens.signing is None or self._desk is None:
+                return Response(status_code=404 if self._tokens.signing is None else 503)
+            return await handler.handle(request)
+
+        return router
+
+    @property
+    def me(self) -> str:
+        """The bot's user id; nothing before Slack has said it."""
+        return "" if self._identity is None else str(self._identity.bot_user_id or "")
+
+    async def start(self, desk: Desk) -> None:
+        """Ask who we are and keep the connection in the background; Slack may be away for a while.
+
+        Raises:
+            SlackRefused: a token is not accepted.
+        """
+        await self._notes.sweep()
+        self._desk = desk
+        with contextlib.suppress(CallFailed):
+            await self._login()
+        self._task = asyncio.create_task(self._stay(), name="slack")
+
+    async def close(self) -> None:
+        """Leave Slack. Messages of jobs can no longer be changed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._socket is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_CLOSING_S):
+                    await self._socket.close_async()  # type: ignore[no-untyped-call]
+        await self._http.aclose()
+
+    # --- The connection -----------------------------------------------------------------------
+
+    async def _login(self) -> None:
+        try:
+            known = await called("auth.test", self._client.auth_test())
+        except Closed as error:
+            self.trouble = (
+                f"Slack does not accept SLACK_BOT_TOKEN ({error.error}); copy it anew from the "
+                "app's page “OAuth & Permissions”."
+            )
+            raise SlackRefused(self.trouble) from error
+        except CallFailed as error:
+            self.trouble = f"Slack cannot be reached: {error.error}."
+            log.warning("not logged in", error=error.error)
+            raise
+        self._identity = AuthorizeResult(
+            enterprise_id=known.get("enterprise_id"),
+            team_id=known.get("team_id"),
+            bot_id=known.get("bot_id"),
+            bot_user_id=known.get("user_id"),
+            bot_token=self._tokens.bot.get_secret_value(),
+        )
+        self.surface.posts.me = str(known.get("bot_id") or "")
+        self.trouble = None
+        self._online.set()
+
+    async def _stay(self) -> None:
+        """Log in, connect, and stay; the library itself comes back after a dropped connection."""
+        pause, longest = _AGAIN_S
+        while True:
+            try:
+                if not self._online.is_set():
+                    await self._login()
+                await self._connect()
+            except SlackRefused as error:
+                log.error("left Slack", error=str(error))
+                return
+            except CallFailed as error:
+                self.trouble = f"Slack cannot be reached: {error.error}."
+                log.warning("not connected", error=error.error)
+            else:
+                self.trouble = None
+                return
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(pause * 2, longest)
+
+    async def _connect(self) -> None:
+        if self._tokens.app is None or self._socket is not None:
+            return
+        token = self._tokens.app.get_secret_value()
+        handler = AsyncSocketModeHandler(
+            self._app, token, web_client=self._anonymous, ping_interval=PING_S
+        )
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await handler.connect_async()  # type: ignore[no-untyped-call]
+        except SlackApiError as error:
+            await handler.close_async()  # type: ignore[no-untyped-call]
+            failed = translated("apps.connections.open", error)
+            if not isinstance(failed, Closed):
+                raise failed from error
+            self.trouble = (
+                f"Slack does not accept SLACK_APP_TOKEN ({failed.error}); make one on the app's "
+                "page “Basic Information” with the scope connections:write."
+            )
+            raise SlackRefused(self.trouble) from error
+        except (aiohttp.ClientError, OSError) as error:
+            await handler.close_async()  # type: ignore[no-untyped-call]
+            raise CallFailed("socket", type(error).__name__) from error
+        self._socket = handler
+
+    # --- What Slack tells us ------------------------------------------------------------------
+
+    def _bolt(self) -> AsyncApp:
+        signing = self._tokens.signing
+
+        async def authorize(**_named: Any) -> Any:
+            return self._identity
+
+        app = AsyncApp(
+            client=self._anonymous,
+            authorize=authorize,
+            signing_secret="" if signing is None else signing.get_secret_value(),
+            attaching_function_token_enabled=False,
+        )
+
+        def listener(answer: Callable[[Desk, Interaction], Awaitable[None]]) -> Any:
+            async def listen(ack: Any, body: Any, client: Any, respond: Any) -> None:
+                if self._desk is None:
+                    await ack()
+                    return
+                await answer(self._desk, Interaction(body, ack, client, respond))
+
+            return listen
+
+        app.command(_ANYTHING)(listener(routes.command))
+        app.action(ids.TEMPLATE)(listener(routes.component))
+        app.view(ids.TEMPLATE)(listener(routes.component))
+        app.options(_ANYTHING)(listener(suggest))
+        app.event("app_mention")(listener(routes.written))
+        app.event("message")(listener(routes.direct))
+        return app

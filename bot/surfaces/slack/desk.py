@@ -1,0 +1,115 @@
+"""What the surface asks of the rest of the bot, and the one way in which a wish becomes a job."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from bot import wording
+from bot.commands.imagine import Ask, Draw, Refused
+from bot.commands.jobs import Jobs
+from bot.commands.prompt import PromptError, Wish
+from bot.communities import CommunitySettings, Effective, SettingsDamaged
+from bot.jobs.job import Place
+from bot.permissions import Requester, is_moderator
+from bot.registry import Registry
+from bot.surfaces.base import Waiting
+from bot.surfaces.ids import CustomId
+from bot.surfaces.slack.interaction import Interaction
+from bot.surfaces.slack.people import People
+from bot.surfaces.slack.surface import NAME, SlackSurface
+from bot.surfaces.slack.text import code, safe
+from bot.surfaces.text import whole_lines
+from bot.viewers import viewer
+from lora_registry.models import Viewer
+
+_JOBS: Final = uuid.UUID("6f1c5a52-2f0e-4d0b-9c0e-3a2d6f1b7c11")
+"""Job ids follow from Slack's own keys, so that a payload that comes twice asks for one job."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that commands and buttons use.
+
+    `community` gives what holds in a workspace (SettingsDamaged where that cannot be read),
+    `waiting` where a job stands in the queue, `first` whether something is to be handled now, `me`
+    the bot's own user id.
+    """
+
+    surface: SlackSurface
+    people: People
+    draw: Draw
+    jobs: Jobs
+    registry: Registry
+    community: Callable[[str], Awaitable[Effective[CommunitySettings]]]
+    waiting: Callable[[str], Waiting | None]
+    first: Callable[[str], AbstractAsyncContextManager[bool]]
+    me: Callable[[], str]
+
+    async def requester(self, interaction: Interaction) -> Requester:
+        """Who did it."""
+        person = await self.people.person(interaction.user)
+        return Requester(interaction.user, manager=person.manager)
+
+    async def viewer(self, interaction: Interaction) -> Viewer:
+        """Who asks, to the registry.
+
+        Raises:
+            SettingsDamaged
+        """
+        place = place_of(interaction)
+        here = await self.community(place.community)
+        return viewer(here, await self.requester(interaction), place)
+
+    async def moderates(self, interaction: Interaction) -> bool:
+        """Whether this person may end and delete what others have asked for in this workspace."""
+        try:
+            here = await self.community(interaction.team)
+        except SettingsDamaged:
+            return False
+        return is_moderator(here, await self.requester(interaction))
+
+
+Handler = Callable[[Desk, Interaction, CustomId], Awaitable[None]]
+"""Answers a click, a choice or a form."""
+
+
+def place_of(interaction: Interaction) -> Place:
+    """Where it was done. Slack has no age-restricted places."""
+    return Place(community=interaction.team, channel=interaction.channel or None)
+
+
+async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
+    """Answer with a job for this wish, or with why there is none."""
+    job_id = str(uuid.uuid5(_JOBS, interaction.key)) if interaction.key else str(uuid.uuid4())
+    where = interaction.where
+    if not where.channel:  # a Home tab: the answer goes to who asked
+        wish = replace(wish, private=True)
+    who = await desk.requester(interaction)
+    ask = Ask(wish, who, place_of(interaction), NAME, job_id)
+    with desk.surface.expecting(ask.job_id, where):
+        try:
+            taken = await interaction.bounded(asyncio.create_task(desk.draw(ask)))
+        except Refused as error:
+            await interaction.tell(sentence(error))
+            return
+        except Exception:
+            log.exception("imagine broke", job=ask.job_id)
+            await interaction.tell(wording.INTERNAL)
+            return
+    if not interaction.acknowledged:
+        await interaction.ack()
+    if taken.notes:
+        await interaction.tell(whole_lines(safe(one, 1200) for one in taken.notes))
+
+
+def sentence(error: Refused | PromptError) -> str:
+    """Why not, and what to write instead where that is known."""
+    text = safe(str(error), 1200)
+    return text if error.corrected is None else f"{text}\n{code(error.corrected)}"
