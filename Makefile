@@ -43,7 +43,7 @@ bench: $(VENV)/.dev ## run every benchmark and print its figures
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; \
 	$(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
-pages: $(VENV)/.dev ## write what .env.example and docs/configuration.md say about settings anew
+pages: $(VENV)/.dev ## write .env.example, the tables of settings and docs/slack-manifest.json anew
 	@$(BIN)/python -m tests.settings_pages
 
 lock: ## renew constraints.txt with the newest versions that pyproject.toml allows

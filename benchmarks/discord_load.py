@@ -4,17 +4,20 @@
 
 Two hundred members send 500 commands in 10 s over 20 channels of a loopback Discord that keeps real
 rate limits. Discord and its people run in this process, either bot in one of its own; the two take
-turns, a round each. An acknowledgement is timed at Discord, from the command to the callback's
-arrival. Our bot has its real stores, supervisor and surface; a stub draws, 10 steps in 3 s.
+turns, a round each; before every fifth of our commands somebody is offered suggestions. An
+acknowledgement is timed at Discord, from the command to the callback's arrival. Our bot has its
+real stores, supervisor and surface; a stub draws, 10 steps in 3 s.
 
 The optimum of progress edits is what one editor a message would send that always knows the newest
 state, sends at once when something has changed, and never sooner than the pace's mean spacing after
-its last edit. `--debug` runs asyncio's debug mode in our bot and lists what held its loop for more
-than 50 ms; it makes everything slower.
+its last edit. “Discord late by” is the fake's own lateness, which is part of every time beside it.
+`--debug` runs asyncio's debug mode in our bot and lists what held its loop for more than 50 ms; it
+makes everything slower.
 """
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -49,7 +52,7 @@ from bot.surfaces.discord import cards
 from bot.surfaces.discord.bot import DiscordBot
 from bot.surfaces.discord.pace import SPACING_S
 from tests.fakes.backend import StubBackend
-from tests.fakes.discord import Answer, FakeDiscord, Guild, User
+from tests.fakes.discord import Answer, Channel, FakeDiscord, Guild, User
 
 MEMBERS, CHANNELS = 200, 20
 PROMPT = "steps=10 pause=0.3 a cat"
@@ -166,6 +169,8 @@ async def atelier(folder: Path) -> None:
         supervisor = build_supervisor(app, [bot.surface])
         await bot.start(discord_desk(app, supervisor, bot))
         await supervisor.start()
+        gc.collect()
+        gc.freeze()
         try:
             await until_told()
         finally:
@@ -186,12 +191,14 @@ class Side:
     people: list[User]
     process: asyncio.subprocess.Process
     acks: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     peak: float = 0.0
     cpu: float = 0.0
     unanswered: int = 0
     deferred: int = 0
     lost: int = 0
+    silent: int = 0
 
     def rss(self) -> float:
         """MiB."""
@@ -236,13 +243,15 @@ async def turn(measured: Side, commands: int, seconds: float, *, pictures: bool)
     """One round: all commands at their times, then everything until its end."""
     before, calls = measured.used(), len(measured.fake.rest.calls)
     measured.memory = measured.memory or [measured.rss()]
-    watching = asyncio.create_task(watch_memory(measured))
+    watching = asyncio.create_task(watch(measured))
     began = time.monotonic()
 
     async def one(number: int) -> Answer:
         await asyncio.sleep(max(0.0, began + number * seconds / commands - time.monotonic()))
         user = measured.people[number * 7 % MEMBERS]
         channel = measured.home.channel(f"channel-{number % CHANNELS}")
+        if pictures and number % 5 == 0:
+            await suggest(measured, user, channel, "loras" if number % 2 else "preset")
         answer = await measured.fake.slash(user, channel, "imagine", prompt=PROMPT)
         if answer.failed:
             measured.unanswered += 1
@@ -257,18 +266,32 @@ async def turn(measured: Side, commands: int, seconds: float, *, pictures: bool)
 
     sent = {str(a.interaction.id): a for a in await asyncio.gather(*map(one, range(commands)))}
     for call in list(measured.fake.rest.calls)[calls:]:
-        if call.template == CALLBACK and call.status < 300:
-            measured.acks.append(call.at - sent[call.path.split("/")[2]].interaction.sent)
+        answer = sent.get(call.path.split("/")[2])
+        if call.template == CALLBACK and call.status < 300 and answer is not None:
+            measured.acks.append(call.at - answer.interaction.sent)
     await asyncio.sleep(3.0)
     watching.cancel()
     measured.memory.append(measured.rss())
     measured.cpu += measured.used() - before
 
 
-async def watch_memory(measured: Side) -> None:
+async def suggest(measured: Side, user: User, channel: Channel, option: str) -> None:
+    """Somebody types; nothing to choose from is an error that they see."""
+    try:
+        found = await measured.fake.autocomplete(user, channel, "imagine", option, prompt="a")
+    except AssertionError:
+        found = []
+    measured.silent += not found
+
+
+async def watch(measured: Side) -> None:
+    """Look at the bot's memory, and at how late this process itself is."""
     while True:
         measured.peak = max(measured.peak, measured.rss())
-        await asyncio.sleep(0.1)
+        for _ in range(20):
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            measured.late.append(time.perf_counter() - due)
 
 
 def milliseconds(seconds: list[float], percent: int) -> float:
@@ -282,17 +305,20 @@ async def compare(args: argparse.Namespace, folder: Path) -> None:
             await turn(ours, args.commands, args.seconds, pictures=True)
         told, _ = await stopped(ours), await stopped(bare)
         total = args.commands * args.rounds
-        print("| bot | ack p50 | p99 | processor time a command |\n|---|---|---|---|")
+        print("| bot | ack p50 | p99 | Discord late by, p99 | processor time a command |")
+        print("|---|---|---|---|---|")
         for name, one in (("bare echo (baseline)", bare), ("Atelier", ours)):
             times = " | ".join(f"{milliseconds(one.acks, p):.1f} ms" for p in (50, 99))
-            print(f"| {name} | {times} | {one.cpu / total * 1e3:.1f} ms |")
+            late = f"{milliseconds(one.late, 99):.1f} ms"
+            print(f"| {name} | {times} | {late} | {one.cpu / total * 1e3:.1f} ms |")
         ratios = [milliseconds(ours.acks, p) / milliseconds(bare.acks, p) for p in (50, 99)]
-        print(f"| ratio | {ratios[0]:.2f}x | {ratios[1]:.2f}x | {ours.cpu / bare.cpu:.2f}x |\n")
+        print(f"| ratio | {ratios[0]:.2f}x | {ratios[1]:.2f}x | | {ours.cpu / bare.cpu:.2f}x |\n")
         edits = sum(
             call.method == "PATCH" and call.template in EDITS and call.status < 300
             for call in ours.fake.rest.calls
         )
         print(f"unanswered {bare.unanswered} and {ours.unanswered}, deferred {ours.deferred}")
+        print(f"suggestions that did not come {ours.silent} of {total // 5}")
         print(f"progress edits {edits - total}, optimum {told['optimum']}")
         print(f"429s {len(ours.fake.rest.limited)}, jobs lost {ours.lost} of {total}")
         for name, one in (("echo", bare), ("Atelier", ours)):

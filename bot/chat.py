@@ -3,7 +3,9 @@
 Their libraries are imported here only where there is a token for them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -93,6 +95,7 @@ def discord_desk(app: App, supervisor: Supervisor, bot: "DiscordBot") -> "Desk":
         defaults=MyDefaults(app.communities, app.registry, app.backends),
         privacy=privacy(app, supervisor, bot.surface.name, bot.forget),
         examples=examples(next(iter(app.backends.by_name), None)),
+        lora_files=partial(asyncio.to_thread, app.lora_folder.files),
     )
 
 
@@ -115,4 +118,5 @@ def privacy(
         forget_start=forget_start,
         surface=surface,
         keeps=Keeps(settings.keep_jobs_days, settings.keep_pictures_days, (fal,) if fal else ()),
+        folder=settings.data_dir,
     )

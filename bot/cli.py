@@ -13,6 +13,7 @@ from bot.exit import Exit
 from bot.lora_cli import lora
 from bot.preset_cli import preset
 from bot.settings_cli import settings
+from bot.slack_cli import slack
 
 cli = typer.Typer(
     name="atelier",
@@ -24,6 +25,7 @@ cli = typer.Typer(
 cli.add_typer(preset, name="preset")
 cli.add_typer(lora, name="lora")
 cli.add_typer(settings, name="settings")
+cli.add_typer(slack, name="slack")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from bot.checks import discord, drawing, fal, folders, installation
+from bot.checks import discord, drawing, fal, folders, installation, slack
 from bot.checks.finding import Finding, Status, broken, reason, warning
 
 Check = Callable[[], Iterator[Finding]]
@@ -62,6 +62,7 @@ def findings() -> Iterator[Finding]:
         engine,
         Inquiry("fal", partial(fal.service, settings)),
         Inquiry("Discord", partial(discord.application, settings)),
+        Inquiry("Slack", partial(slack.application, settings)),
         Inquiry("the models", partial(drawing.models, settings)),
     ]
     yield from Inquiry("the versions", installation.versions)

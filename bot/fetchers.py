@@ -15,12 +15,18 @@ Tokens = Mapping[str, SecretStr | None]
 
 
 def guarded_fetcher(
-    settings: Settings, tokens: Tokens | None = None, *, only: frozenset[str] | None = None
+    settings: Settings,
+    tokens: Tokens | None = None,
+    *,
+    only: frozenset[str] | None = None,
+    own: frozenset[str] = frozenset(),
 ) -> GuardedFetcher:
     """Reaches public hosts, or `only` these; of private ones those that the owner names or draws
-    with. `tokens` go to their own origins only.
+    with, and those in `own`, which stand in the settings too. `tokens` go to their own origins
+    only.
     """
-    hosts = frozenset({*settings.trusted_hosts, urlsplit(settings.fal_queue_url).hostname or ""})
+    drawing = urlsplit(settings.fal_queue_url).hostname or ""
+    hosts = frozenset({*settings.trusted_hosts, drawing, *own})
     return GuardedFetcher(
         FetchRules(trusted_hosts=hosts, allowed_hosts=only),
         tokens={origin: t.get_secret_value() for origin, t in (tokens or {}).items() if t},

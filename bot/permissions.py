@@ -172,6 +172,14 @@ Refusal = Blocked | Paused | ModelNotAllowed | OverAllowance | OverBudget | Word
 """Why not; `bot.wording` has a sentence for each."""
 
 
+def closed(here: Effective[CommunitySettings], requester: Requester) -> Blocked | Paused | None:
+    """Why this person may have nothing drawn here at the moment, whatever it is."""
+    if requester.id in here.settings.blocked_members:
+        return Blocked()
+    paused = here.settings.paused
+    return None if paused is None else Paused(paused.reason)
+
+
 def may(
     here: Effective[CommunitySettings],
     requester: Requester,
@@ -188,10 +196,8 @@ def may(
     numbers to enforce.
     """
     settings, person = _binding(here, requester), allowance(here, requester)
-    if requester.id in settings.blocked_members:
-        return Blocked()
-    if settings.paused is not None:
-        return Paused(settings.paused.reason)
+    if (why := closed(here, requester)) is not None:
+        return why
     if request.model not in person.models:
         return ModelNotAllowed(request.model, tuple(m for m in MODELS if m in person.models))
     if excesses := _excesses(person, request):

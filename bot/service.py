@@ -1,6 +1,7 @@
 """`atelier run`: every configured surface, served until told to stop."""
 
 import asyncio
+import gc
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -111,6 +112,8 @@ async def run(settings: Settings, say: Callable[[str], None]) -> None:
         await supervisor.start()
         if app.backends.by_name:
             await app.backends.choose("flux-1").start()
+        gc.collect()
+        gc.freeze()  # looking through all that is loaded would hold the loop for 0.1 s at a time
         say(f"Atelier is running at {server.url}")
         if settings.host not in _LOOPBACK:
             say(f"From other machines, the playground asks for this token: {signer.web_token}")

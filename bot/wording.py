@@ -172,6 +172,13 @@ def refusal(why: Refusal) -> str:
             return f"The prompt has words that are not allowed here: {quoted}. Leave them out."
 
 
+def not_composed(error: Exception, by_default: str | None) -> str:
+    """Why presets and LoRAs do not come together; who named no preset is told of the default."""
+    if by_default is None:
+        return str(error)
+    return f"{error} The preset {by_default} is your default here; choose another one, or none."
+
+
 def trigger_words(added: Sequence[str]) -> str:
     """What was added to a prompt."""
     return f"Added the LoRAs' trigger words: {', '.join(added)}."

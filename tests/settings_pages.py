@@ -1,4 +1,5 @@
-"""What docs/configuration.md, docs/settings.md and .env.example say, from the settings themselves.
+"""What docs/configuration.md, docs/settings.md and .env.example say, from the settings themselves;
+and docs/slack-manifest.json, from what the Slack surface does.
 
 `python -m tests.settings_pages` writes them anew; tests/bot/test_docs.py compares them.
 """
@@ -15,11 +16,13 @@ from bot.commands.settings_fields import PAGES
 from bot.commands.settings_values import in_words
 from bot.communities import CommunitySettings
 from bot.settings import Settings, variable
+from bot.surfaces.slack import manifest
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
 COMMUNITY_PAGE: Final = ROOT / "docs" / "settings.md"
 EXAMPLE: Final = ROOT / ".env.example"
+MANIFEST: Final = ROOT / "docs" / "slack-manifest.json"
 ROWS: Final = re.compile(r"(?:^\| `.*\n)+", re.MULTILINE)
 
 
@@ -76,3 +79,4 @@ if __name__ == "__main__":
     COMMUNITY_PAGE.write_text(ROWS.sub(lambda _: community_table(), page, count=1), "utf-8")
     head = EXAMPLE.read_text(encoding="utf-8").partition("\n\n")[0]
     EXAMPLE.write_text(f"{head}\n\n{example()}\n", encoding="utf-8")
+    MANIFEST.write_text(manifest.page(), encoding="utf-8")

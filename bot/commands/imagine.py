@@ -166,7 +166,8 @@ class Imagine:
                 ask.wish, mine, viewer(here, ask.requester, ask.place), self._architecture
             )
         except RegistryError as error:
-            raise Refused(str(error)) from error
+            by_default = None if ask.wish.preset else mine.preset
+            raise Refused(wording.not_composed(error, by_default)) from error
         order = Order(
             request=_request(composed),
             requester=ask.requester,

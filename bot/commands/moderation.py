@@ -8,7 +8,7 @@ from bot import wording
 from bot.commands.jobs import JobErased, NoSuchJob
 from bot.communities import Change, SettingsConflict
 from bot.community_store import CommunityStore
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Place
 from bot.jobs.reports import ReportStore
 from bot.jobs.store import JobStore
 from bot.permissions import Requester, is_moderator
@@ -102,6 +102,22 @@ class Moderation:
         return True
 
     # --- Members ------------------------------------------------------------------------------
+
+    async def visible(self, place: Place, job_id: str) -> Job:
+        """A job of which the surface knows that a message stands here, for everybody to see.
+
+        A private one was shared here by who asked for it, and is given as a public one.
+
+        Raises:
+            NoSuchJob: as for `job`.
+        """
+        job = await self._jobs.get(job_id)
+        here = self._surface, place.community, place.channel
+        if job is None or (job.surface, job.place.community, job.place.channel) != here:
+            raise NoSuchJob(job_id)
+        if job.erased:
+            raise JobErased(job)
+        return replace(job, place=job.place.model_copy(update={"private": False}))
 
     async def may_report(self, reporter: str, job: Job) -> None:
         """Look whether this person can report this job now.

@@ -188,6 +188,8 @@ async def _loras(registry: Registry, text: str, before: PresetBody) -> list[dict
         scale = 1.0 if parts[2] is None else float(parts[2].replace(",", "."))
         if scale:
             found.append({**lora, "scale": scale, "triggers": parts[3] and parts[3].lower()})
+    if len({lora["sha256"] for lora in found}) < len(found):
+        raise BadPreset("Name every LoRA once.")
     return found
 
 

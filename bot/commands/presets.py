@@ -27,6 +27,7 @@ _NAMES: Final = {"loras": "LoRAs", "count": "images"}
 class Entry:
     """A preset in a list; `name` is what to type for it."""
 
+    id: str
     name: str
     title: str
     model: FluxModel
@@ -417,6 +418,7 @@ def _lora_differences(old: Sequence[PresetLora], new: Sequence[PresetLora]) -> l
 def _own_entry(revision: Revision, levels: Mapping[str, int]) -> Entry:
     preset, body = revision.preset, revision.body
     return Entry(
+        id=preset.id,
         name=preset.name,
         title=body.title,
         model=body.model,
@@ -431,6 +433,7 @@ def _own_entry(revision: Revision, levels: Mapping[str, int]) -> Entry:
 
 def _entry(hit: Hit) -> Entry:
     return Entry(
+        id=hit.preset,
         name=hit.name,
         title=hit.title,
         model=hit.model,

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
+from pathlib import Path
 from typing import IO, Any, Final
 
 import structlog
@@ -96,7 +97,8 @@ class Erased:
 class Privacy:
     """What people at one surface may do with what is kept about them.
 
-    `forget_start` lets the surface forget what it may have noted of a job.
+    `forget_start` lets the surface forget what it may have noted of a job. Files that are being
+    made lie in `folder`, without a name.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Privacy:
         forget_start: Callable[[str], Awaitable[None]],
         surface: str,
         keeps: Keeps,
+        folder: Path,
         ending_s: float = ENDING_S,
     ) -> None:
         self._jobs = jobs
@@ -122,6 +125,7 @@ class Privacy:
         self._forget_start = forget_start
         self._surface = surface
         self._keeps = keeps
+        self._folder = folder
         self._ending_s = ending_s
         self._busy: set[str] = set()
 
@@ -149,22 +153,24 @@ class Privacy:
         Raises:
             PrivacyError: it is being made already, or is too large.
         """
-        with self._alone(viewer.requester), tempfile.TemporaryFile() as plain:
+        with (
+            self._alone(viewer.requester),
+            tempfile.TemporaryFile(dir=self._folder) as plain,
+            tempfile.TemporaryFile(dir=self._folder) as packed,
+        ):
             await self._write(viewer, plain)
-            if plain.tell() <= limit:
-                plain.seek(0)
-                yield Export("atelier-about-you.json", plain)
-                return
-            with tempfile.TemporaryFile() as packed:
+            name, file = "atelier-about-you.json", plain
+            if plain.tell() > limit:
                 await asyncio.to_thread(_pack, plain, packed)
-                if packed.tell() > limit:
-                    raise PrivacyError(
-                        f"What is kept about you has {packed.tell() / 2**20:.0f} MB even when "
-                        f"packed, and a file may have {limit / 2**20:.0f} MB here. Ask whoever "
-                        "runs this Atelier for a copy, or erase it."
-                    )
-                packed.seek(0)
-                yield Export("atelier-about-you.json.gz", packed)
+                name, file = f"{name}.gz", packed
+            if (size := file.tell()) > limit:
+                raise PrivacyError(
+                    f"What is kept about you has {size / 2**20:.0f} MB even when packed, and a "
+                    f"file may have {limit / 2**20:.0f} MB here. Ask whoever runs this Atelier for "
+                    "a copy, or erase it."
+                )
+            file.seek(0)
+            yield Export(name, file)
 
     async def erase(self, viewer: Viewer) -> Erased:
         """Delete everything about the viewer on this surface. Doing it again finishes it.

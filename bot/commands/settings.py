@@ -6,8 +6,8 @@ texts are sentences for people.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bot.commands.settings_fields import LISTS, SETTINGS, Setting, labels
@@ -206,6 +206,24 @@ def reduced(now: Overview, which: Setting, items: Iterable[str]) -> Edit:
     if left == now.entries(which):
         raise SettingsRefused(f"None of these is among the {which.label.lower()}.", which.name)
     return valued(now, which, left)
+
+
+def together(now: Overview, steps: Iterable[Callable[[Overview], Edit]]) -> Edit:
+    """Several changes as one; each is made as if those before it had been.
+
+    Raises:
+        SettingsRefused: one of them makes no sense.
+    """
+    values: dict[str, object] = {}
+    gone: frozenset[str] = frozenset()
+    targets: tuple[Target, ...] = ()
+    for step in steps:
+        edit = step(now)
+        now = replace(now, own=edit.change.applied_to(now.own))
+        values.update(edit.change.values)
+        gone |= edit.change.cleared
+        targets += edit.targets
+    return Edit(Change(values, gone), targets)
 
 
 # --- What is said of a change -----------------------------------------------------------------

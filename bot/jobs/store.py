@@ -45,6 +45,10 @@ _PUBLIC: Final = (
     " AND NOT coalesce(json_extract(place, '$.private'), 0)"
 )
 """Jobs of a community that others there may know of."""
+_TODAY: Final = (
+    "SELECT count(*) FROM jobs WHERE created_at >= ? AND state NOT IN ('failed', 'cancelled')"
+)
+"""Jobs that count towards the limits of a day."""
 _SPENT: Final = "SELECT total(charge) FROM jobs WHERE community = ? AND created_at >= ?"
 
 
@@ -128,10 +132,6 @@ class JobStore:
         midnight = day_start(now)
         community = draft.place.community
         waiting = "SELECT count(*) FROM jobs WHERE reported_at IS NULL AND state = 'queued'"
-        today = (
-            "SELECT count(*) FROM jobs WHERE created_at >= ?"
-            " AND state NOT IN ('failed', 'cancelled')"
-        )
         checks: list[tuple[str, int | None, float | None, str, tuple[object, ...]]] = [
             ("instance_queued", MAX_WAITING, None, waiting, ()),
             (
@@ -152,14 +152,14 @@ class JobStore:
                 "requester_per_day",
                 limits.requester_per_day,
                 midnight + 86_400,
-                f"{today} AND requester = ? AND community = ?",
+                f"{_TODAY} AND requester = ? AND community = ?",
                 (midnight, draft.requester, community),
             ),
             (
                 "community_per_day",
                 limits.community_per_day,
                 midnight + 86_400,
-                f"{today} AND community = ?",
+                f"{_TODAY} AND community = ?",
                 (midnight, community),
             ),
         ]
@@ -361,6 +361,15 @@ class JobStore:
         """US dollars that the community's jobs since midnight, UTC, have cost or will."""
         row = await self._database.row(_SPENT, (community, day_start(self._clock())))
         return float(_present(row)[0])
+
+    async def asked_today(self, community: str, requester: str | None = None) -> int:
+        """Jobs since midnight, UTC, that count towards a community's limit or a requester's."""
+        query, args = f"{_TODAY} AND community = ?", (day_start(self._clock()), community)
+        if requester is None:
+            row = await self._database.row(query, args)
+        else:
+            row = await self._database.row(f"{query} AND requester = ?", (*args, requester))
+        return int(_present(row)[0])
 
     async def history(
         self, surface: str, requester: str, *, before: int | None, limit: int

@@ -15,6 +15,7 @@ from bot.fal_webhooks import create_webhook_router
 from bot.http import create_app
 from bot.settings import Settings, load_settings
 from bot.signing import Signer
+from bot.surfaces.slack import http, manifest
 from bot.surfaces.web.access import Access
 from bot.surfaces.web.routes import Playground, create_router
 from tests import settings_pages
@@ -75,6 +76,11 @@ def test_the_example_changes_nothing_when_it_is_copied(
     assert load_settings() == Settings()
 
 
+def test_the_manifest_of_the_slack_app_is_what_the_surface_does(docs: Path) -> None:
+    """`make pages` writes it anew."""
+    assert read(docs / "slack-manifest.json") == manifest.page()
+
+
 # --- Commands ---------------------------------------------------------------------------------
 
 
@@ -127,7 +133,8 @@ def test_every_route_is_documented_and_no_other(docs: Path) -> None:
     access = Access(signer, loopback_only=True)
     unused: Any = None
     page = Playground(unused, unused, unused, signer, access, unused, unused, unused)
-    routers = [create_router(page), create_webhook_router(unused, bool)]
+    slack = http.create_router(unused, None, bool)
+    routers = [create_router(page), create_webhook_router(unused, bool), slack]
     app = create_app(ready, CollectorRegistry(), routers)
     routes = set(app.openapi()["paths"])
     assert set(first_column(sections(read(docs / "operations.md"))["HTTP"])) == routes

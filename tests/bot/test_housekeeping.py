@@ -43,6 +43,19 @@ async def test_old_pictures_go_and_their_jobs_stay(tmp_path: Path) -> None:
         assert rows[0][0] == 2
 
 
+async def test_the_numbers_of_who_erased_everything_go_with_their_day(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = await w.submit(seed=1)
+        done = await w.until(job.id, JobState.DELIVERED)
+        assert (await w.store.erase_ended(done.surface, done.requester, 10))[0] == [job.id]
+        await throw_away(w.store, w.pictures, settings(tmp_path))
+        assert await w.store.get(job.id) is not None
+        async with w.database.write() as sql:
+            await sql.execute("UPDATE jobs SET created_at = ?", (time.time() - DAY,))
+        await throw_away(w.store, w.pictures, settings(tmp_path))
+        assert await w.store.get(job.id) is None
+
+
 async def test_zero_days_keeps_everything(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         old = await delivered(w, 1, days_ago=3650)

@@ -1,5 +1,7 @@
 """The real discord.py and the fake understand each other, from login to a form's files."""
 
+import asyncio
+
 import pytest
 
 from tests.discord_fake.demo import Demo, png, running
@@ -162,6 +164,22 @@ async def test_the_bot_learns_of_new_roles_channels_and_servers(
     await discord.until(lambda: not bot.get_guild(away.id))
     discord.delete_channel(attic)
     await discord.until(lambda: not seen.get_channel(attic.id))
+
+
+async def test_a_server_that_installs_the_app_is_told_of_as_joined(
+    discord: FakeDiscord, bot: Demo
+) -> None:
+    await bot.wait_until_ready()
+    away = discord.guild("Away", has_bot=False)
+    away.system_channel = away.channel("general")
+    joining = asyncio.create_task(bot.wait_for("guild_join", timeout=20.0))
+    await asyncio.sleep(0)  # it listens from now on
+    discord.install(away)
+    joined = await joining
+    assert joined.system_channel is not None
+    assert joined.system_channel.id == away.channel("general").id
+    assert joined.me.joined_at is not None
+    assert abs(joined.me.joined_at.timestamp() - discord.clock.now()) < 60
 
 
 async def test_commands_are_put_once_and_keep_their_versions(

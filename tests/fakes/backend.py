@@ -2,8 +2,9 @@
 
 The prompt is a list of words: `steps=N` and `pause=SECONDS` set the pace, `fail` fails for good,
 `flaky=N` fails N times and then draws (it counts in a folder, so processes share the count),
-`hang` never ends, `die` kills the process that asked, and with `slow=SECONDS` a paid request
-takes so long before and after the moment at which it has to be paid.
+`flagged` and `unchecked` set the verdict, `hang` never ends, `die` kills the process that asked,
+and with `slow=SECONDS` a paid request takes so long before and after the moment at which it has to
+be paid.
 """
 
 import asyncio
@@ -143,7 +144,7 @@ class StubBackend:
         finally:
             self.drawing -= 1
         self.point("rendered")
-        verdict = Verdict.FLAGGED if "flagged" in words else Verdict.CLEAR
+        verdict = next((v for v in Verdict if v.value in words), Verdict.CLEAR)
         yield Rendered(
             tuple(picture(seed, verdict) for seed in request.seeds),
             request.prompt,

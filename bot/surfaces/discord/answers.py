@@ -7,6 +7,7 @@ public “thinking …” takes that away first.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -28,11 +29,22 @@ log = structlog.get_logger()
 
 
 class Answer:
-    """The answer to one interaction. `private` is the best guess before the job is planned."""
+    """The answer to one interaction.
 
-    def __init__(self, interaction: discord.Interaction[Any], *, private: bool) -> None:
+    `private` says whether who asks is alone with a “thinking …”. Where that takes time to know,
+    `look` finds out; it is asked only if there is a “thinking …” at all.
+    """
+
+    def __init__(
+        self,
+        interaction: discord.Interaction[Any],
+        *,
+        private: bool,
+        look: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self._interaction = interaction
         self._private = private
+        self._look = look
         self._deferred = False
         self._shown = False
         self._replaced = False
@@ -128,6 +140,8 @@ class Answer:
         async with self._lock:
             if self._interaction.response.is_done():
                 return
+            if self._look is not None:
+                self._private = await self._look()
             try:
                 await self._interaction.response.defer(ephemeral=self._private, thinking=True)
             except (discord.HTTPException, aiohttp.ClientError) as error:

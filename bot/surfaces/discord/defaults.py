@@ -16,7 +16,7 @@ from bot.surfaces.discord import cards, form, places
 from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.desk import Desk, Handler, Interaction
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.text import safe
+from bot.surfaces.discord.text import plain, safe
 
 VERB: Final = "defaults"
 _FORM: Final = "defaults_form"
@@ -101,13 +101,13 @@ def panel(
         )
     )
     if own:
-        clear = {line.name: f"Clear {line.label.lower()}" for line in own}
+        clear = {line.name: plain(f"{line.label}: {line.value}", 100) for line in own}
         menu: Select[LayoutView] = Select(
             custom_id=str(CustomId(_CLEAR, "one")),
-            placeholder="Go back to what everybody has",
+            placeholder="Clear one of yours",
             options=[
                 SelectOption(label=label, value=name)
-                for name, label in {**clear, _ALL: "Clear all of mine"}.items()
+                for name, label in {**clear, _ALL: "All of mine"}.items()
             ],
         )
         rows.append(ActionRow(menu))

@@ -1,8 +1,9 @@
 """What the surface asks of the rest of the bot, and the one way in which a wish becomes a job."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import discord
@@ -44,7 +45,7 @@ class Desk:
 
     `community` gives what holds in a community (SettingsDamaged where that cannot be read),
     `waiting` where a job stands in the queue, `standing` where the first of all stand, by id.
-    `examples` are prompts to try.
+    `examples` are prompts to try, `lora_files` the names of what lies in the LoRA folder.
     """
 
     surface: DiscordSurface
@@ -62,6 +63,7 @@ class Desk:
     defaults: MyDefaults
     privacy: Privacy
     examples: tuple[str, ...]
+    lora_files: Callable[[], Awaitable[Collection[str]]]
 
     async def viewer(self, interaction: Interaction) -> Viewer:
         """Who asks, to the registry.
@@ -106,7 +108,8 @@ Handler = Callable[[Desk, Interaction, CustomId], Awaitable[None]]
 
 async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
     """Answer an interaction with a job for this wish, or with why there is none."""
-    answer = Answer(interaction, private=await desk.alone(interaction, wish))
+    look = partial(desk.alone, interaction, wish)
+    answer = Answer(interaction, private=bool(wish.private), look=look)
     if (obstacle := places.obstacle(interaction)) is not None:
         await answer.tell(obstacle)
         return

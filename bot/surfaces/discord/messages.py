@@ -206,8 +206,10 @@ class Messages:
             OutOfReach: its token has expired.
             discord.HTTPException: anything else.
         """
+        webhook = self._webhook(message)
+        webhook.type = discord.WebhookType.application  # only its messages may be private
         try:
-            sent = await self._webhook(message).send(
+            sent = await webhook.send(
                 view=view, ephemeral=private, wait=True, allowed_mentions=_SILENT
             )
         except discord.HTTPException as error:

@@ -130,7 +130,7 @@ def _place(turn: Turn) -> str:
 
 
 async def _cancelled(desk: Desk, who: str, *, everything: bool) -> str:
-    waiting = await desk.jobs.unfinished(who)
+    waiting = [one for one in await desk.jobs.unfinished(who) if not one.cancel_requested]
     ended = []
     for job in waiting if everything else waiting[-1:]:
         with contextlib.suppress(NoSuchJob):

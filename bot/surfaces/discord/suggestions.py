@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
@@ -12,10 +13,10 @@ from backends.base import NAMED_SIZES
 from bot.commands.presets import own_names
 from bot.surfaces.discord.desk import Desk
 from bot.surfaces.discord.text import plain
-from lora_registry.models import LoraRecord
 
 MOST: Final = 25
 LONGEST: Final = 100
+LOOSE: Final = "a file in the LoRA folder"
 _TIMEOUT_S: Final = 2.0
 _FRESH_S: Final = 20.0
 
@@ -24,12 +25,21 @@ log = structlog.get_logger()
 Choices = list[Choice[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lora:
+    """A LoRA that can be named; `about` is said beside it."""
+
+    name: str
+    about: str
+    nsfw: int = 0
+
+
 class Suggestions:
     """Suggestions for the options of `/imagine`. LoRAs come from memory, read anew in between."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._loras: tuple[LoraRecord, ...] | None = None
+        self._loras: tuple[_Lora, ...] | None = None
         self._read_at = 0.0
         self._reading: asyncio.Task[None] | None = None
 
@@ -67,16 +77,13 @@ class Suggestions:
         typed = name.strip().lower()
         named = {entry.partition(":")[0].strip() for entry in before.split(",")}
         fitting = [
-            record
-            for record in known
-            if typed in record.name and record.nsfw <= ceiling and record.name not in named
+            one
+            for one in known
+            if typed in one.name.lower() and one.nsfw <= ceiling and one.name not in named
         ]
-        fitting.sort(key=lambda record: (not record.name.startswith(typed), record.name))
+        fitting.sort(key=lambda one: (not one.name.lower().startswith(typed), one.name))
         lead = f"{before}{comma} " if comma else ""
-        return _choices(
-            (f"{lead}{one.name}{colon}{scale}", ", ".join((one.family.label, *one.words()[:3])))
-            for one in fitting[:MOST]
-        )
+        return _choices((f"{lead}{one.name}{colon}{scale}", one.about) for one in fitting[:MOST])
 
     async def sizes(self, _: discord.Interaction[Any], current: str) -> Choices:
         """Sizes by name; what else was typed is left as it is."""
@@ -100,17 +107,31 @@ class Suggestions:
             for hit in hits
         )
 
-    async def _known(self) -> tuple[LoraRecord, ...]:
-        if self._loras is None:
-            await self._read()
-        elif time.monotonic() - self._read_at > _FRESH_S and self._reading is None:
+    async def _known(self) -> tuple[_Lora, ...]:
+        """All LoRAs as of a short while ago; only who types first waits for them."""
+        stale = time.monotonic() - self._read_at > _FRESH_S
+        if self._reading is None and (self._loras is None or stale):
             self._reading = asyncio.create_task(self._read())
+        if self._loras is None and self._reading is not None:
+            await asyncio.shield(self._reading)
         return self._loras or ()
 
     async def _read(self) -> None:
+        """Read the registry's LoRAs and what else lies in the folder."""
         try:
-            self._loras = await self._desk.registry.loras.list()
+            records = await self._desk.registry.loras.list()
+            names = {record.name for record in records}
+            loose = sorted(set(await self._desk.lora_files()) - names)
+            self._loras = (
+                *(
+                    _Lora(one.name, ", ".join((one.family.label, *one.words()[:3])), one.nsfw)
+                    for one in records
+                ),
+                *(_Lora(name, LOOSE) for name in loose),
+            )
             self._read_at = time.monotonic()
+        except Exception as error:  # noqa: BLE001 - what was read before goes on being offered
+            log.warning("LoRAs not read", error=type(error).__name__)
         finally:
             self._reading = None
 

@@ -138,6 +138,7 @@ class DiscordSurface:
         try:
             message = await _worded(show, words=True)
         except discord.HTTPException as error:
+            await self._starts.forget(job.id)
             raise SurfaceGone(str(error.code)) from error
         if answer.replaced:  # no other way leads to this message
             await self._starts.note(job.id, message)

@@ -2,37 +2,39 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import httpx
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from pydantic import SecretStr
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.surfaces import ids
-from bot.surfaces.slack import routes
+from bot.surfaces.slack import home, routes
 from bot.surfaces.slack.calls import CallFailed, Closed, called, translated
 from bot.surfaces.slack.desk import Desk
+from bot.surfaces.slack.homes import Homes
+from bot.surfaces.slack.http import Signatures, create_router
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.notes import Notes
 from bot.surfaces.slack.people import People
 from bot.surfaces.slack.suggestions import suggest
 from bot.surfaces.slack.surface import Link, SlackSurface
 
-PATH: Final = "/slack/events"
 _AGAIN_S: Final = (2.0, 60.0)
 """The pause before another try to reach Slack: the first, and the longest."""
 PING_S: Final = 5.0
@@ -74,6 +76,7 @@ class SlackBot:
         a stored picture, where others can reach this server.
         """
         self._tokens = tokens
+        self._clock = clock
         # No retries inside the library: it would repeat a post whose connection broke.
         self._client = AsyncWebClient(
             tokens.bot.get_secret_value(), base_url=api_url, retry_handlers=[]
@@ -86,6 +89,8 @@ class SlackBot:
         self._identity: AuthorizeResult | None = None
         self._socket: AsyncSocketModeHandler | None = None
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self._desk: Desk | None = None
         self._app = self._bolt()
         self.people = People(self._client)
@@ -93,19 +98,18 @@ class SlackBot:
         self.surface = SlackSurface(
             self._client, self._http, self._notes, self._online, link, sleep=sleep
         )
+        self.homes = Homes(self._client, sleep=sleep)
+        self.surface.ended = lambda job: self.homes.changed(job.requester)
 
     def router(self) -> APIRouter:
         """The route that Slack calls where there is no Socket Mode."""
-        router, handler = APIRouter(), AsyncSlackRequestHandler(self._app)
-
-        @router.post(PATH)
-        async def events(request: Request) -> Response:
-            """What happens in the workspace, signed by Slack."""
-            if self._tokens.signing is None or self._desk is None:
-                return Response(status_code=404 if self._tokens.signing is None else 503)
-            return await handler.handle(request)
-
-        return router
+        signing = self._tokens.signing
+        signatures = None if signing is None else Signatures(signing, self._clock)
+        return create_router(
+            self._app,
+            signatures,
+            lambda: self._desk is not None and self._identity is not None,
+        )
 
     @property
     def me(self) -> str:
@@ -122,13 +126,28 @@ class SlackBot:
         self._desk = desk
         with contextlib.suppress(CallFailed):
             await self._login()
+        desk.ledger.start()
         self._task = asyncio.create_task(self._stay(), name="slack")
+        keeping = self.homes.keep(partial(home.home, desk))
+        self._keeping = asyncio.create_task(keeping, name="slack homes")
+        self._tidying = asyncio.create_task(self.surface.tidy(), name="slack tidying")
+
+    async def revoked(self) -> None:
+        """Slack has taken a token away; `trouble` says so where it was ours."""
+        with contextlib.suppress(CallFailed):
+            try:
+                await self._login()
+            except SlackRefused as error:
+                log.error("access lost", error=str(error))
 
     async def close(self) -> None:
         """Leave Slack. Messages of jobs can no longer be changed."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._keeping, self._tidying) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._desk is not None:
+            await self._desk.ledger.close()
         if self._socket is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_CLOSING_S):
@@ -158,6 +177,7 @@ class SlackBot:
             bot_token=self._tokens.bot.get_secret_value(),
         )
         self.surface.posts.me = str(known.get("bot_id") or "")
+        self.surface.posts.site = str(known.get("url") or "")
         self.trouble = None
         self._online.set()
 
@@ -209,17 +229,18 @@ class SlackBot:
     # --- What Slack tells us ------------------------------------------------------------------
 
     def _bolt(self) -> AsyncApp:
-        signing = self._tokens.signing
-
         async def authorize(**_named: Any) -> Any:
             return self._identity
 
-        app = AsyncApp(
-            client=self._anonymous,
-            authorize=authorize,
-            signing_secret="" if signing is None else signing.get_secret_value(),
-            attaching_function_token_enabled=False,
-        )
+        with _environment_hidden():
+            app = AsyncApp(
+                client=self._anonymous,
+                authorize=authorize,
+                signing_secret="",
+                # Signatures are looked at before anything is read, see http.py.
+                request_verification_enabled=False,
+                attaching_function_token_enabled=False,
+            )
 
         def listener(answer: Callable[[Desk, Interaction], Awaitable[None]]) -> Any:
             async def listen(ack: Any, body: Any, client: Any, respond: Any) -> None:
@@ -234,6 +255,19 @@ class SlackBot:
         app.action(ids.TEMPLATE)(listener(routes.component))
         app.view(ids.TEMPLATE)(listener(routes.component))
         app.options(_ANYTHING)(listener(suggest))
-        app.event("app_mention")(listener(routes.written))
-        app.event("message")(listener(routes.direct))
+        app.shortcut(ids.TEMPLATE)(listener(routes.shortcut))
+        for name, answer in routes.EVENTS.items():
+            app.event(name.partition(".")[0])(listener(answer))
         return app
+
+
+@contextlib.contextmanager
+def _environment_hidden() -> Iterator[None]:
+    """Keep Bolt from the environment: from `SLACK_CLIENT_ID` it would follow that installations
+    are kept in files, and that our way to authorise counts for nothing.
+    """
+    hidden = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("SLACK_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

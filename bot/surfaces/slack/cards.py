@@ -16,6 +16,7 @@ from slack_sdk.models.blocks import (
     ContainerBlock,
     ContextBlock,
     ImageBlock,
+    InteractiveElement,
     MarkdownTextObject,
     SectionBlock,
 )
@@ -44,6 +45,8 @@ _WHY: Final = {
     Verdict.FLAGGED: "the checker flagged it",
     Verdict.UNCHECKED: "nothing could check it",
 }
+REVEALED: Final = "A moderator has looked at it and revealed it."
+SHOWN_ANEW: Final = "A moderator has changed how this is shown; it comes anew in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ def button(verb: str, subject: str, label: str, style: str | None = None) -> But
     return ButtonElement(text=label, action_id=str(CustomId(verb, subject)), style=style)
 
 
-def section(text: str) -> SectionBlock:
-    """A paragraph of mrkdwn."""
-    return SectionBlock(text=MarkdownTextObject(text=text))
+def section(text: str, accessory: InteractiveElement | None = None) -> SectionBlock:
+    """A paragraph of mrkdwn, perhaps with a button or menu beside it."""
+    return SectionBlock(text=MarkdownTextObject(text=text), accessory=accessory)
 
 
 def small(lines: Sequence[str]) -> ContextBlock:
@@ -131,16 +134,9 @@ def done(job: Job, where: Where, pieces: Sequence[Piece]) -> Blocks:
     """The result: pictures, those that are kept back in words, the settings, the buttons."""
     blocks: list[Block] = [section(title(job, where, ping=job.ping))]
     blocks += [_picture(job, piece) for piece in pieces if piece.shown_openly]
-    if hidden := [p for p in pieces if p.treatment is Treatment.SPOILER and p.file is not None]:
-        blocks.append(
-            ContainerBlock(
-                title=SENSITIVE,
-                child_blocks=[_image(piece.file, NEUTRAL) for piece in hidden],
-                is_collapsible=True,
-                default_collapsed=True,
-            )
-        )
-    if kept_back := withheld(pieces):
+    if (closed := hidden(pieces)) is not None:
+        blocks.append(closed)
+    if kept_back := withheld(job, pieces):
         blocks.append(section(kept_back))
     blocks.append(small([summary.settings(job, safe), *_remarks(job, pieces)]))
     blocks += _buttons(job, pieces)
@@ -178,9 +174,22 @@ def spoken(job: Job, pieces: Sequence[Piece]) -> str:
     return plain(job.request.prompt, 150)
 
 
-def withheld(pieces: Sequence[Piece]) -> str | None:
+def hidden(pieces: Sequence[Piece]) -> ContainerBlock | None:
+    """The closed block with all pictures that are to be opened first; None without any."""
+    files = [p.file for p in pieces if p.treatment is Treatment.SPOILER and p.file is not None]
+    if not files:
+        return None
+    return ContainerBlock(
+        title=SENSITIVE,
+        child_blocks=[_image(file, NEUTRAL) for file in files],
+        is_collapsible=True,
+        default_collapsed=True,
+    )
+
+
+def withheld(job: Job, pieces: Sequence[Piece]) -> str | None:
     """What is said in the place of pictures that are kept back."""
-    reasons = [_WHY[p.stored.verdict] for p in pieces if p.treatment is Treatment.WITHHOLD]
+    reasons = [_why(job, piece) for piece in pieces if piece.treatment is Treatment.WITHHOLD]
     if not reasons:
         return None
     count = "A picture is" if len(reasons) == 1 else f"{len(reasons)} pictures are"
@@ -189,10 +198,24 @@ def withheld(pieces: Sequence[Piece]) -> str | None:
     )
 
 
+def replaced(job: Job, where: Where) -> Blocks:
+    """A result in the moment before a new message takes its place; Report leads back to it where
+    that moment has lasted too long."""
+    row = ActionsBlock(
+        elements=[button("delete", job.id, "Delete"), button("report", job.id, "Report")]
+    )
+    return rendered([section(f"{title(job, where)}\n{SHOWN_ANEW}"), row])
+
+
 def title(job: Job, where: Where, *, ping: bool = False) -> str:
     """The prompt, and who asked; a name in words notifies nobody."""
     who = f"<@{where.user}>" if ping or not where.name else safe(where.name, 60)
     return f"*{safe(job.request.prompt, PROMPT)}* · {who}"
+
+
+def _why(job: Job, piece: Piece) -> str:
+    """Why a picture that is not clear is treated so."""
+    return _WHY[piece.stored.verdict] if job.moderated is None else "a moderator hid it"
 
 
 def _picture(job: Job, piece: Piece) -> Block:
@@ -226,10 +249,12 @@ def _buttons(job: Job, pieces: Sequence[Piece]) -> list[Block]:
 def _remarks(job: Job, pieces: Sequence[Piece]) -> list[str]:
     """Small print below the settings, each said once."""
     found = [
-        f"Hidden because {_WHY[piece.stored.verdict]}."
+        f"Hidden because {_why(job, piece)}."
         for piece in pieces
         if piece.treatment is Treatment.SPOILER and piece.stored.verdict in _WHY
     ]
+    if job.moderated is Verdict.CLEAR:
+        found.append(REVEALED)
     found += [f"Seed {p.stored.seed}: {p.change}." for p in pieces if p.change is not None]
     if job.result is not None and job.result.hint:
         found.append(safe(job.result.hint, 300))

@@ -15,7 +15,7 @@ from bot.commands.variations import variation, variations
 from bot.jobs.job import Job, Place
 from bot.surfaces.base import SurfaceGone
 from bot.surfaces.ids import EDITED, VARIATION, CustomId
-from bot.surfaces.slack import cards, forms
+from bot.surfaces.slack import cards, forms, moderation
 from bot.surfaces.slack.calls import Closed
 from bot.surfaces.slack.desk import Desk, Handler, draw, place_of
 from bot.surfaces.slack.interaction import Interaction
@@ -99,12 +99,17 @@ async def _cancel(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
 
 
 async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
+    if custom_id.argument:  # not on the card itself
+        await moderation.delete(desk, interaction, custom_id)
+        return
     job = await own_or_moderated(desk, interaction, custom_id)
     if job is None:
         await interaction.tell(NOT_YOURS)
         return
     await interaction.ack()
     await desk.jobs.delete(job.requester, job.id)
+    if job.requester != interaction.user:
+        await moderation.note(desk, interaction, job, "deleted by")
     await desk.surface.remove(job, interaction.channel, str(interaction.message.get("ts") or ""))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,17 +10,25 @@ from typing import Final
 import structlog
 
 from bot import wording
+from bot.commands.defaults import MyDefaults
 from bot.commands.imagine import Ask, Draw, Refused
 from bot.commands.jobs import Jobs
+from bot.commands.moderation import Moderation
+from bot.commands.privacy import Privacy
 from bot.commands.prompt import PromptError, Wish
+from bot.commands.quota import Quotas
+from bot.commands.settings import Administration
 from bot.communities import CommunitySettings, Effective, SettingsDamaged
 from bot.jobs.job import Place
 from bot.permissions import Requester, is_moderator
 from bot.registry import Registry
 from bot.surfaces.base import Waiting
 from bot.surfaces.ids import CustomId
+from bot.surfaces.slack.homes import Homes
 from bot.surfaces.slack.interaction import Interaction
+from bot.surfaces.slack.ledger import Ledger
 from bot.surfaces.slack.people import People
+from bot.surfaces.slack.recipes import Recipes
 from bot.surfaces.slack.surface import NAME, SlackSurface
 from bot.surfaces.slack.text import code, safe
 from bot.surfaces.text import whole_lines
@@ -38,24 +46,42 @@ class Desk:
     """Everything that commands and buttons use.
 
     `community` gives what holds in a workspace (SettingsDamaged where that cannot be read),
-    `waiting` where a job stands in the queue, `first` whether something is to be handled now, `me`
-    the bot's own user id.
+    `waiting` where a job stands in the queue, `standing` where the first of all stand, by id,
+    `examples` prompts to try, `first` whether something is to be handled now, `me`
+    the bot's own user id; `revoked` is told that Slack has taken a token away.
     """
 
     surface: SlackSurface
     people: People
+    ledger: Ledger
     draw: Draw
     jobs: Jobs
+    moderation: Moderation
+    settings: Administration
     registry: Registry
     community: Callable[[str], Awaitable[Effective[CommunitySettings]]]
     waiting: Callable[[str], Waiting | None]
+    standing: Callable[[], Mapping[str, Waiting]]
+    defaults: MyDefaults
+    privacy: Privacy
+    quotas: Quotas
+    homes: Homes
+    examples: tuple[str, ...]
     first: Callable[[str], AbstractAsyncContextManager[bool]]
     me: Callable[[], str]
+    revoked: Callable[[], Awaitable[None]]
+    recipes: Recipes
 
     async def requester(self, interaction: Interaction) -> Requester:
         """Who did it."""
-        person = await self.people.person(interaction.user)
-        return Requester(interaction.user, manager=person.manager)
+        return await self.who(interaction.user)
+
+    async def who(self, user: str) -> Requester:
+        """Somebody, with what Slack says about them."""
+        person, groups = await asyncio.gather(
+            self.people.person(user), self.people.groups_of(user)
+        )
+        return Requester(user, roles=groups, manager=person.manager)
 
     async def viewer(self, interaction: Interaction) -> Viewer:
         """Who asks, to the registry.
@@ -86,7 +112,12 @@ def place_of(interaction: Interaction) -> Place:
 
 
 async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
-    """Answer with a job for this wish, or with why there is none."""
+    """Answer with a job for this wish, or with why there is none.
+
+    All but a form, which stays open where something is wrong with it, is acknowledged first.
+    """
+    if not (interaction.form or interaction.acknowledged):
+        await interaction.ack()
     job_id = str(uuid.uuid5(_JOBS, interaction.key)) if interaction.key else str(uuid.uuid4())
     where = interaction.where
     if not where.channel:  # a Home tab: the answer goes to who asked
@@ -103,6 +134,7 @@ async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
             log.exception("imagine broke", job=ask.job_id)
             await interaction.tell(wording.INTERNAL)
             return
+    desk.homes.changed(who.id)
     if not interaction.acknowledged:
         await interaction.ack()
     if taken.notes:

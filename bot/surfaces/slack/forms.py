@@ -62,7 +62,7 @@ def form(custom_id: CustomId, wish: Wish, interaction: Interaction) -> View:
                 action_id="preset",
                 min_query_length=0,
                 placeholder="A look to draw with",
-                initial_option=_option(wish.preset),
+                initial_option=_option(fields.preset_of(wish)),
             ),
         ),
         _input(

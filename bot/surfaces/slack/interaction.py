@@ -6,6 +6,7 @@ payload's own address, which takes five answers in 30 minutes.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -117,6 +118,11 @@ class Interaction:
         return _dict(self.body.get("view"))
 
     @property
+    def form(self) -> bool:
+        """Whether a form was sent; it is still open until it is acknowledged."""
+        return bool(self.body.get("type") == "view_submission")
+
+    @property
     def kept(self) -> Mapping[str, Any]:
         """What was kept in the form: where it was opened, and whatever it is about."""
         try:
@@ -147,7 +153,13 @@ class Interaction:
                 chosen = [
                     str(_dict(o).get("value", "")) for o in _dict(one).get("selected_options") or ()
                 ]
-                text = _dict(one).get("value") or option.get("value") or ",".join(chosen)
+                chosen += [str(user) for user in _dict(one).get("selected_users") or ()]
+                text = (
+                    _dict(one).get("value")
+                    or option.get("value")
+                    or _dict(one).get("selected_conversation")
+                    or ", ".join(chosen)
+                )
                 found[str(name)] = str(text or "")
         return found
 
@@ -182,10 +194,11 @@ class Interaction:
     async def tell(self, text: str) -> None:
         """Say something for their eyes only; trouble with that is theirs to bear.
 
-        A form that waits for its answer stays open with the words below its first field.
+        Where the channel does not take it, it comes as a direct message. A form that waits for its
+        answer stays open with the words below its first field.
         """
         text = text[:MOST_TEXT]
-        if not self.acknowledged and self.body.get("type") == "view_submission":
+        if not self.acknowledged and self.form:
             await self.ack(response_action="errors", errors={self._first_field: text})
             return
         if not self.acknowledged and "command" in self.body:
@@ -193,70 +206,88 @@ class Interaction:
             return
         if not self.acknowledged:
             await self.ack()
-        if await self._responded(text):
-            return
-        try:
-            if self.channel and not self.channel.startswith("D"):
-                await called(
-                    "chat.postEphemeral",
-                    self.client.chat_postEphemeral(
-                        channel=self.channel, user=self.user, text=text, thread_ts=self.thread
-                    ),
-                )
-            else:
-                await called(
-                    "chat.postMessage",
-                    self.client.chat_postMessage(
-                        channel=self.channel or self.user, text=text, thread_ts=self.thread
-                    ),
-                )
-        except CallFailed as error:
-            log.info("private answer not delivered", error=error.error)
+        if not await self._responded(text):
+            await self._posted(text)
 
-    async def show(self, blocks: list[dict[str, Any]], text: str) -> None:
-        """The same with blocks; `text` is for notifications."""
+    async def show(self, blocks: list[dict[str, Any]], text: str, *, replace: bool = False) -> None:
+        """The same with blocks; `text` is for notifications.
+
+        With `replace` it takes the place of the private message with the button or menu.
+        """
         if not self.acknowledged and "command" in self.body:
             await self.ack(text=text, blocks=blocks, response_type="ephemeral")
             return
         if not self.acknowledged:
             await self.ack()
-        if await self._responded(text, blocks):
-            return
-        try:
-            await called(
-                "chat.postEphemeral",
-                self.client.chat_postEphemeral(
-                    channel=self.channel, user=self.user, text=text, blocks=blocks
-                ),
-            )
-        except CallFailed as error:
-            log.info("private answer not delivered", error=error.error)
+        if not await self._responded(text, blocks, replace=replace):
+            await self._posted(text, blocks)
 
-    async def open(self, view: View) -> None:
-        """Open a form; it must be the first thing that happens, within three seconds.
+    async def open(self, view: View) -> str:
+        """Open a form and return its id; it must be the first thing that happens, within three
+        seconds.
 
         Raises:
             CallFailed
         """
         if not self.acknowledged:
             await self.ack()
-        await called(
+        opened = await called(
             "views.open", self.client.views_open(trigger_id=self.trigger, view=view.to_dict())
         )
+        return str((opened.get("view") or {}).get("id", ""))
+
+    async def change(self, view_id: str, view: View) -> None:
+        """Put another form in the place of one that is open.
+
+        Raises:
+            CallFailed: among other reasons, it has been closed.
+        """
+        await called("views.update", self.client.views_update(view_id=view_id, view=view.to_dict()))
 
     @property
     def _first_field(self) -> str:
         blocks = self.view.get("blocks") or ()
         return next((str(b["block_id"]) for b in blocks if b.get("type") == "input"), "")
 
-    async def _responded(self, text: str, blocks: list[dict[str, Any]] | None = None) -> bool:
+    async def _posted(self, text: str, blocks: list[dict[str, Any]] | None = None) -> None:
+        """Without an address to answer at: in the channel, or directly where it takes nothing."""
+        direct = self.channel.startswith("D")
+        if self.channel and not direct:
+            with contextlib.suppress(CallFailed):
+                await called(
+                    "chat.postEphemeral",
+                    self.client.chat_postEphemeral(
+                        channel=self.channel,
+                        user=self.user,
+                        text=text,
+                        blocks=blocks,
+                        thread_ts=self.thread,
+                    ),
+                )
+                return
+        try:
+            await called(
+                "chat.postMessage",
+                self.client.chat_postMessage(
+                    channel=self.channel if direct else self.user,
+                    text=text,
+                    blocks=blocks,
+                    thread_ts=self.thread if direct else None,
+                ),
+            )
+        except CallFailed as error:
+            log.info("private answer not delivered", error=error.error)
+
+    async def _responded(
+        self, text: str, blocks: list[dict[str, Any]] | None = None, *, replace: bool = False
+    ) -> bool:
         if self._respond is None or self._answers >= MOST_ANSWERS:
             return False
         self._answers += 1
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await self._respond(
-                    text=text, blocks=blocks, response_type="ephemeral", replace_original=False
+                    text=text, blocks=blocks, response_type="ephemeral", replace_original=replace
                 )
         except (SlackApiError, OSError, TimeoutError) as error:
             log.info("private answer not taken", error=type(error).__name__)

@@ -1,17 +1,23 @@
-"""What Slack says about people: their name, and whether they manage the workspace."""
+"""What Slack says about people: name, user groups, and whether they manage the workspace."""
 
+import asyncio
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.surfaces.slack.calls import CallFailed, called
+from bot.surfaces.slack.text import safe
 
 FRESH_S: Final = 300.0
 MOST: Final = 2000
+_PATIENCE_S: Final = 1.0
+"""How long anybody waits for user groups: commands must be acknowledged within 3 seconds."""
+_GROUP: Final = re.compile(r"(?:<!subteam\^)?(S[A-Z0-9]{5,})(?:\|[^<>]*)?>?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,14 @@ class Person:
     manager: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """The members of each user group, and the groups' ids by their handles."""
+
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    handles: Mapping[str, str] = field(default_factory=dict)
+
+
 class People:
     """Asks Slack and remembers for some minutes. `clock` gives seconds that only grow."""
 
@@ -30,6 +44,9 @@ class People:
         self._client = client
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Person]] = OrderedDict()
+        self._groups = _Groups()
+        self._groups_until = -1.0
+        self._looking: asyncio.Task[None] | None = None
 
     async def person(self, user: str) -> Person:
         """Who somebody is; somebody without any rights where Slack does not say."""
@@ -52,3 +69,43 @@ class People:
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return person
+
+    async def named(self, user: str) -> str:
+        """Somebody in words, safe to show: a mention would call them."""
+        name = (await self.person(user)).name
+        return f"{safe(name, 60)} ({user})" if name else user
+
+    # --- User groups --------------------------------------------------------------------------
+
+    async def groups_of(self, user: str) -> frozenset[str]:
+        """The ids of the user groups that somebody is in, as far as Slack has told lately."""
+        known = await self._fresh_groups()
+        return frozenset(group for group, users in known.members.items() if user in users)
+
+    async def group(self, text: str) -> str | None:
+        """The id of the user group that somebody means by its id, its handle or a mention of it."""
+        text = text.strip()
+        if found := _GROUP.fullmatch(text):
+            return found[1]
+        return (await self._fresh_groups()).handles.get(text.removeprefix("@").casefold())
+
+    async def _fresh_groups(self) -> _Groups:
+        if self._groups_until <= self._clock():
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look(), name="slack user groups")
+            await asyncio.wait({self._looking}, timeout=_PATIENCE_S)
+        return self._groups
+
+    async def _look(self) -> None:
+        """Ask for all groups at once. Without the permission to, nobody is in any."""
+        call = self._client.usergroups_list(include_users=True)
+        try:
+            groups = (await called("usergroups.list", call)).get("usergroups") or ()
+        except CallFailed:
+            pass
+        else:
+            self._groups = _Groups(
+                {str(one["id"]): frozenset(map(str, one.get("users") or ())) for one in groups},
+                {str(one.get("handle") or "").casefold(): str(one["id"]) for one in groups},
+            )
+        self._groups_until = self._clock() + FRESH_S

@@ -6,7 +6,7 @@ connection it can be looked for before it is posted again.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
@@ -15,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.surfaces.slack.calls import Busy, CallFailed, Closed, called
 from bot.surfaces.slack.cards import Blocks
+from bot.surfaces.slack.pace import Limits, Line, Pace, Sleep
 from bot.surfaces.slack.receipts import Message, Where
 
 EVENT: Final = "job_of_atelier"
@@ -40,19 +41,18 @@ class Unreadable(Exception):
 
 
 class Posts:
-    """The messages of one app. `held` is told the seconds that Slack wants us to wait."""
+    """The messages of one app, within `limits`."""
 
     def __init__(
-        self,
-        client: AsyncWebClient,
-        held: Callable[[float], None],
-        sleep: Callable[[float], Any] = asyncio.sleep,
+        self, client: AsyncWebClient, limits: Limits, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._client = client
-        self._held = held
+        self._limits = limits
         self._sleep = sleep
         self.me: str = ""
         """Our bot id, once it is known."""
+        self.site: str = ""
+        """The workspace's address, once it is known."""
 
     async def post(self, where: Where, key: str, text: str, blocks: Blocks) -> str:
         """Post a message and return its `ts`. `text` is what notifications show.
@@ -72,6 +72,7 @@ class Posts:
                 unfurl_links=False,
                 unfurl_media=False,
             ),
+            self._limits.posts(where.channel),
         )
         return str(answer["ts"])
 
@@ -118,6 +119,16 @@ class Posts:
                 return None
         raise Unreadable("too many messages since")
 
+    async def files(self, message: Message) -> set[str]:
+        """The ids of the files that a message of ours shows, as far as its place can be read.
+
+        Raises:
+            CallFailed
+        """
+        page = await self._history(message.where, None, None, message.ts)
+        shown = (one for one in page.get("messages", ()) if one.get("ts") == message.ts)
+        return {file for one in shown for file in _files(one.get("blocks"))}
+
     async def update(self, message: Message, text: str, blocks: Blocks) -> None:
         """Replace what a message shows.
 
@@ -129,6 +140,7 @@ class Posts:
             lambda: self._client.chat_update(
                 channel=message.where.channel, ts=message.ts, text=text, blocks=blocks
             ),
+            self._limits.edits,
         )
 
     async def try_update(self, message: Message, text: str, blocks: Blocks) -> None:
@@ -143,7 +155,9 @@ class Posts:
         try:
             await called("chat.update", call)
         except CallFailed as error:
-            raise self._gone(error) from error
+            if isinstance(error, Busy):
+                self._limits.edits.hold(error.retry_after)
+            raise _gone(error) from error
 
     async def delete(self, message: Message) -> None:
         """Take a message away.
@@ -154,7 +168,15 @@ class Posts:
         await self._changed(
             "chat.delete",
             lambda: self._client.chat_delete(channel=message.where.channel, ts=message.ts),
+            self._limits.deletes,
         )
+
+    def link(self, where: Where, ts: str) -> str | None:
+        """The address of a message, as Slack makes it for "Copy link"."""
+        if not self.site:
+            return None
+        thread = f"?thread_ts={where.thread}&cid={where.channel}" if where.thread else ""
+        return f"{self.site}archives/{where.channel}/p{ts.replace('.', '')}{thread}"
 
     async def direct(self, user: str) -> str:
         """The channel of direct messages with somebody.
@@ -169,14 +191,19 @@ class Posts:
 
     # --- Steps --------------------------------------------------------------------------------
 
-    async def _history(self, where: Where, oldest: str, cursor: str | None) -> Mapping[str, Any]:
+    async def _history(
+        self, where: Where, oldest: str | None, cursor: str | None, latest: str | None = None
+    ) -> Mapping[str, Any]:
+        """Messages newer than `oldest`, up to `latest` and with it."""
         if where.thread is None:
             return await self._patiently(
                 "conversations.history",
                 lambda: self._client.conversations_history(
                     channel=where.channel,
                     oldest=oldest,
-                    limit=_PAGE,
+                    latest=latest,
+                    inclusive=latest is not None,
+                    limit=_PAGE if latest is None else 1,
                     include_all_metadata=True,
                     cursor=cursor,
                 ),
@@ -186,7 +213,9 @@ class Posts:
             lambda: self._client.conversations_replies(
                 channel=where.channel,
                 ts=str(where.thread),
-                oldest=oldest,
+                oldest=oldest or latest,
+                latest=latest,
+                inclusive=latest is not None,
                 limit=_PAGE,
                 include_all_metadata=True,
                 cursor=cursor,
@@ -201,27 +230,52 @@ class Posts:
         payload = metadata.get("event_payload") or {}
         return metadata.get("event_type") == EVENT and payload.get("key") == key
 
-    async def _changed(self, method: str, call: Callable[[], Any]) -> None:
+    async def _changed(self, method: str, call: Callable[[], Any], line: Pace | Line) -> None:
         try:
-            await self._patiently(method, call)
+            await self._patiently(method, call, line)
         except CallFailed as error:
-            raise self._gone(error) from error
+            raise _gone(error) from error
 
-    def _gone(self, error: CallFailed) -> Exception:
-        if isinstance(error, Busy):
-            self._held(error.retry_after)
-        if error.error in _GONE | _UNCHANGEABLE:
-            return MessageGone(error.error)
-        return error
-
-    async def _patiently(self, method: str, call: Callable[[], Any]) -> Mapping[str, Any]:
-        """Call, and again when Slack says that it was too busy to do it."""
+    async def _patiently(
+        self, method: str, call: Callable[[], Any], line: Pace | Line | None = None
+    ) -> Mapping[str, Any]:
+        """Call when it is our turn, and again when Slack says that it was too busy to do it."""
         for _ in range(_TRIES):
             try:
-                return await called(method, call())
+                return await _in_turn(method, call, line)
             except Busy as error:
-                self._held(error.retry_after)
                 if error.retry_after > _LONGEST_WAIT_S:
                     raise
-                await self._sleep(error.retry_after)
+                if not isinstance(line, Line):
+                    await self._sleep(error.retry_after)
+        return await _in_turn(method, call, line)
+
+
+async def _in_turn(
+    method: str, call: Callable[[], Any], line: Pace | Line | None
+) -> Mapping[str, Any]:
+    if isinstance(line, Line):
+        await line.turn()
+    try:
         return await called(method, call())
+    except Busy as error:
+        if line is not None:
+            line.hold(error.retry_after)
+        raise
+
+
+def _gone(error: CallFailed) -> Exception:
+    return MessageGone(error.error) if error.error in _GONE | _UNCHANGEABLE else error
+
+
+def _files(part: object) -> Iterator[str]:
+    """The ids of all files that blocks name, however deep."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _files(one)
+    elif isinstance(part, dict):
+        file = part.get("slack_file")
+        if isinstance(file, dict) and file.get("id"):
+            yield str(file["id"])
+        for inner in part.values():
+            yield from _files(inner)

@@ -8,10 +8,22 @@ import structlog
 
 from bot import wording
 from bot.commands.jobs import NoSuchJob
+from bot.commands.moderation import NotAllowed
 from bot.commands.prompt import PromptError
 from bot.communities import SettingsError
 from bot.surfaces.ids import read
-from bot.surfaces.slack import clicks, imagine
+from bot.surfaces.slack import (
+    atelier,
+    clicks,
+    home,
+    imagine,
+    mine,
+    moderation,
+    presets,
+    reports,
+    saving,
+    shortcuts,
+)
 from bot.surfaces.slack.calls import CallFailed
 from bot.surfaces.slack.desk import Desk, Handler, sentence
 from bot.surfaces.slack.interaction import Interaction
@@ -20,10 +32,28 @@ from lora_registry.errors import RegistryError
 
 Answer = Callable[[Desk, Interaction], Awaitable[None]]
 
-COMMANDS: Final[Mapping[str, Answer]] = MappingProxyType({"/imagine": imagine.imagine})
+COMMANDS: Final[Mapping[str, Answer]] = MappingProxyType(
+    {
+        "/imagine": imagine.imagine,
+        "/preset": presets.preset,
+        "/queue": mine.queue,
+        "/atelier": atelier.atelier,
+    }
+)
 """Slash commands; the manifest declares them."""
 
-_HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType({**clicks.HANDLERS, **imagine.HANDLERS})
+_HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
+    {
+        **clicks.HANDLERS,
+        **imagine.HANDLERS,
+        **presets.HANDLERS,
+        **saving.HANDLERS,
+        **mine.HANDLERS,
+        **atelier.HANDLERS,
+        **reports.HANDLERS,
+        **moderation.HANDLERS,
+    }
+)
 
 log = structlog.get_logger()
 
@@ -50,6 +80,16 @@ async def component(desk: Desk, interaction: Interaction) -> None:
     await _once(desk, interaction, answer, custom_id.verb)
 
 
+async def shortcut(desk: Desk, interaction: Interaction) -> None:
+    """Answer an entry in the menu of a message."""
+    custom_id = read(str(interaction.body.get("callback_id") or ""))
+    chosen = None if custom_id is None else shortcuts.SHORTCUTS.get(custom_id.verb)
+    if chosen is None:
+        await interaction.ack()
+        return
+    await _once(desk, interaction, chosen.answer, chosen.name)
+
+
 async def written(desk: Desk, interaction: Interaction) -> None:
     """Answer somebody who wrote to the bot."""
     await interaction.ack()
@@ -65,6 +105,24 @@ async def direct(desk: Desk, interaction: Interaction) -> None:
         await written(desk, interaction)
     else:
         await interaction.ack()
+
+
+async def revoked(desk: Desk, interaction: Interaction) -> None:
+    """Slack has taken a token away, perhaps ours."""
+    await interaction.ack()
+    await desk.revoked()
+
+
+EVENTS: Final[Mapping[str, Answer]] = MappingProxyType(
+    {
+        "app_mention": written,
+        "message.im": direct,
+        "app_home_opened": home.opened,
+        "tokens_revoked": revoked,
+        "app_uninstalled": revoked,
+    }
+)
+"""Events by the names under which the manifest asks for them."""
 
 
 async def _once(desk: Desk, interaction: Interaction, answer: Answer, name: str) -> None:
@@ -83,7 +141,7 @@ async def _told(desk: Desk, interaction: Interaction, answer: Answer, name: str)
         await interaction.tell(wording.NO_SUCH_JOB)
     except PromptError as error:
         await interaction.tell(sentence(error))
-    except (RegistryError, SettingsError) as error:
+    except (NotAllowed, RegistryError, SettingsError) as error:
         await interaction.tell(safe(str(error), 1200))
     except CallFailed as error:
         log.warning("not answered", what=name, error=error.error)

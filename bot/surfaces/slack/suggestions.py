@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import structlog
 
+from bot.commands.presets import own_names
+from bot.surfaces.slack import presets
 from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.forms import option
 from bot.surfaces.slack.interaction import Interaction
@@ -53,8 +55,25 @@ async def _loras(desk: Desk, interaction: Interaction, typed: str) -> Found:
     return [(f"{one.name}{colon}{scale}", one.family.label) for one in fitting[:MOST]]
 
 
+async def _one_preset(desk: Desk, interaction: Interaction, typed: str) -> Found:
+    """Presets where only one can be meant."""
+    hits = await desk.registry.search.search(await desk.viewer(interaction), typed, MOST)
+    return [(hit.name, hit.title or hit.model) for hit in hits]
+
+
+async def _own_presets(desk: Desk, interaction: Interaction, typed: str) -> Found:
+    """Presets that belong to who types."""
+    names = await own_names(desk.registry, await desk.viewer(interaction), typed)
+    return [(name, "") for name in names[:MOST]]
+
+
 async def _nothing(*_: Any) -> Found:
     return []
 
 
-_FINDERS: Final = {"preset": _presets, "loras": _loras}
+_ASKED: Final = {presets.ANY: _one_preset, presets.OWN: _own_presets}
+_FINDERS: Final = {
+    "preset": _presets,
+    "loras": _loras,
+    **{presets.menu(word): _ASKED[one.asks] for word, one in presets.COMMANDS.items() if one.asks},
+}

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import structlog
@@ -29,9 +29,11 @@ from bot.surfaces.base import (
 from bot.surfaces.slack import cards, receipts, uploads
 from bot.surfaces.slack.calls import Busy, CallFailed, Closed, called
 from bot.surfaces.slack.notes import Note, Notes
-from bot.surfaces.slack.pace import Pace
+from bot.surfaces.slack.pace import Limits, Sleep, pause
 from bot.surfaces.slack.posts import MessageGone, Posts, Unreadable
 from bot.surfaces.slack.receipts import Message, Where
+from bot.surfaces.slack.redrawing import CARD_GONE, Redrawing, delete_file
+from bot.surfaces.slack.tidying import Tidying
 
 NAME: Final = "slack"
 NOT_TAKEN: Final = frozenset(
@@ -44,13 +46,14 @@ NOT_TAKEN: Final = frozenset(
     }
 )
 """Slack's words for files that this workspace does not take, however often they are sent."""
-PARTS: Final = ("result", "alone", "shared")
-"""The posts of a job: its result, one for its requester alone, one for everybody."""
 _LOGIN_S: Final = 20.0
 _UNCHANGED_S: Final = 1.0
 _FILE_TRIES: Final = 12
 _FILE_PAUSE_S: Final = 1.0
 """A file is shown only after Slack has looked at it, which takes a second or two."""
+
+Card = Callable[[Sequence[cards.Piece]], tuple[str, cards.Blocks]]
+"""What is posted about pictures: words for notifications, and blocks."""
 
 Link = Callable[[str, int], str]
 """The address of the picture with this index of this job."""
@@ -69,20 +72,23 @@ class SlackSurface:
         online: asyncio.Event,
         link: Link | None = None,
         *,
-        pace: Pace | None = None,
-        sleep: Callable[[float], Any] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`http` uploads files and carries no credentials; `notes` outlive a crash."""
-        self.pace = pace or Pace()
-        self.posts = Posts(client, self.pace.hold, sleep)
+        self._limits = Limits(sleep)
+        self.posts = Posts(client, self._limits, sleep)
         self._client = client
         self._http = http
         self._notes = notes
         self._online = online
         self._link = link
         self._sleep = sleep
+        self.ended: Callable[[Job], None] = lambda job: None
+        """Told of every job whose end people have been shown, or cannot be."""
         self._asked: dict[str, Where] = {}
         self._faces: dict[str, str] = {}
+        self._redrawing = Redrawing(client, self.posts, notes, self.deliver)
+        self._tidying = Tidying(self.posts, notes, self._limits.deletes)
 
     @property
     def name(self) -> str:
@@ -109,11 +115,11 @@ class SlackSurface:
         return message.receipt()
 
     async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | NotYet | None:
-        if (wait := self.pace.wait()) > 0:
-            return NotYet(wait)
         text = cards.face(state)
         if self._faces.get(job.id) == text:
             return _UNCHANGED_S
+        if (wait := self._limits.edits.turn(job.id)) > 0:
+            return NotYet(wait)
         message = receipts.read(receipt)
         try:
             await self.posts.try_update(message, text, cards.progress(job, message.where, text))
@@ -122,18 +128,18 @@ class SlackSurface:
         except Busy as error:
             return NotYet(error.retry_after)
         self._faces[job.id] = text
-        return self.pace.sent(job.id)
+        return pause()
 
     async def finish(self, job: Job, receipt: Receipt, outcome: Outcome) -> None:
         await self._login()
         self._faces.pop(job.id, None)
-        self.pace.ended(job.id)
+        self._limits.edits.ended(job.id)
         message = receipts.read(receipt)
         try:
             match outcome:
                 case Done(pictures=pictures):
                     await self.deliver(job, message.where, pictures)
-                    await self._take_away(message)
+                    await self._tidying.take_away(job.id, message)
                 case NotDone(sentence=sentence, cancelled=cancelled):
                     blocks = cards.not_done(job, message.where, sentence, cancelled=cancelled)
                     await self.posts.update(message, sentence, blocks)
@@ -141,15 +147,23 @@ class SlackSurface:
             raise SurfaceGone(str(error)) from error
         except Closed as error:
             raise SurfaceGone(error.error, error.sentence) from error
+        finally:
+            self.ended(job)
 
     # --- The result ---------------------------------------------------------------------------
 
     async def deliver(
-        self, job: Job, where: Where, pictures: Sequence[DeliveredPicture], part: str = "result"
+        self,
+        job: Job,
+        where: Where,
+        pictures: Sequence[DeliveredPicture],
+        part: str = "result",
+        card: Card | None = None,
     ) -> str:
         """Post the result, once however often this is called; returns the message's `ts`.
 
         `part` tells several posts of one job apart, such as one for everybody and one for a person.
+        `card` makes something else of the pictures than a result.
 
         Raises:
             SurfaceGone: nobody can tell whether it is there already.
@@ -164,22 +178,95 @@ class SlackSurface:
             pieces = await self._pieces(job, pictures, name)
             note = (await self._notes.read(name)).model_copy(update={"posting": True})
             await self._notes.write(name, note)
-            known = await self._post(job, where, pieces, part)
+            try:
+                known = await self._post(job, where, pieces, part, card)
+            except CallFailed as error:
+                if error.certain:
+                    await self._notes.write(name, note.model_copy(update={"posting": False}))
+                raise
         await self._notes.write(name, note.model_copy(update={"posted": known}))
         return known
 
-    async def remove(self, job: Job, channel: str, ts: str) -> None:
-        """Take a message of a job away, and its files from Slack; what is gone already is fine."""
-        for part in PARTS:
-            for file in (await self._notes.read(f"{job.id}-{part}")).files.values():
-                with contextlib.suppress(CallFailed):
-                    await called("files.delete", self._client.files_delete(file=file))
-        if not (channel and ts):
-            return
-        with contextlib.suppress(MessageGone, CallFailed):
-            await self.posts.delete(
-                Message(where=Where(channel=channel, user=job.requester), ts=ts)
-            )
+    async def redraw(self, job: Job, ts: str, pictures: Sequence[DeliveredPicture]) -> str:
+        """Show a job as moderators have said, in the place of its message `ts` or of what has
+        taken its place since; returns the `ts` of the message that shows it now.
+
+        Doing it again changes nothing, and goes on where a crash has broken it off. A message that
+        somebody has deleted stays away.
+
+        Raises:
+            SurfaceGone: its message is gone or out of reach; the sentence says which.
+            CallFailed
+        """
+        await self._login()
+        if job.receipt is None:
+            raise SurfaceGone("never shown", CARD_GONE)
+        where = receipts.read(job.receipt).where
+        if job.place.private:  # what people see of it was shared where it was asked for
+            where = Where(channel=job.place.channel or "", user=where.user, name=where.name)
+        try:
+            return await self._redrawing.redraw(job, where, ts, pictures)
+        except Closed as error:
+            raise SurfaceGone(error.error, error.sentence) from error
+
+    async def withdraw(self, name: str) -> None:
+        """Take the files of one post of a job away, by the name of its note: `<job>-<part>`.
+
+        Raises:
+            CallFailed: trying again may help.
+        """
+        for file in (await self._notes.read(name)).files.values():
+            await delete_file(self._client, file)
+
+    async def remove(self, job: Job, channel: str, ts: str) -> bool:
+        """Take a message of a job away, or what has taken its place, and all its files from Slack;
+        what is gone already is fine. Whether the message is gone.
+        """
+        where, gone = Where(channel=channel, user=job.requester), True
+        notes = (await self._notes.of(job.id)).values()
+        files = {one for note in notes for one in (*note.files.values(), *note.old_files)}
+        if not files:  # nothing is noted any more
+            with contextlib.suppress(CallFailed):
+                files = await self.posts.files(Message(where=where, ts=ts))
+        for file in files:
+            with contextlib.suppress(CallFailed):
+                await delete_file(self._client, file)
+        for link in await self._redrawing.chain(job.id, ts) if channel and ts else ():
+            try:
+                await self.posts.delete(Message(where=where, ts=link.ts))
+            except MessageGone:
+                continue
+            except CallFailed as error:
+                log.info("message not deleted", job=job.id, error=error.error)
+                gone = False
+        return gone
+
+    async def link(self, job: Job) -> str | None:
+        """The address of the message with a job's result; for some days, as long as it is noted."""
+        posted = (await self._notes.read(f"{job.id}-result")).posted
+        if posted is None or job.receipt is None:
+            return None
+        shown = (await self._redrawing.chain(job.id, posted))[-1].ts
+        return self.posts.link(receipts.read(job.receipt).where, shown)
+
+    async def send_file(self, user: str, name: str, data: bytes, words: str) -> None:
+        """Send somebody a file as a direct message.
+
+        Raises:
+            Closed, CallFailed
+        """
+        channel = await self.posts.direct(user)
+        await uploads.upload(self._client, self._http, data, name, channel=channel, words=words)
+
+    async def forget(self, job_id: str) -> None:
+        """Forget what was noted of a job that is over."""
+        for name in (job_id, *await self._notes.of(job_id)):
+            await self._notes.forget(name)
+
+    async def tidy(self) -> None:
+        """Take away, for ever, what could not go at once."""
+        await self._online.wait()
+        await self._tidying.keep()
 
     # --- Steps --------------------------------------------------------------------------------
 
@@ -189,26 +276,29 @@ class SlackSurface:
 
     async def _started(self, job: Job) -> Message:
         text, key = cards.face(None), f"{job.id} progress"
-        where = self._asked.get(job.id)
-        if where is None:
-            noted = (await self._notes.read(job.id)).asked
-            if noted is None:
-                raise SurfaceGone("nobody waits for an answer any more")
+        where = (await self._notes.read(job.id)).asked
+        if where is not None:  # an earlier try, or an earlier process, may have posted it
             try:
-                found = await self.posts.find(noted, key, job.created_at)
+                found = await self.posts.find(where, key, job.created_at)
             except Unreadable as error:
                 raise SurfaceGone(str(error)) from error
             if found is not None:
-                return Message(where=noted, ts=found)
-            where = noted
-        elif job.place.private:
-            where = Where(
-                channel=await self.posts.direct(where.user), user=where.user, name=where.name
-            )
-        await self._notes.write(job.id, Note(asked=where))
+                return Message(where=where, ts=found)
+        else:
+            where = await self._destination(job)
+            await self._notes.write(job.id, Note(asked=where))
         blocks = cards.progress(job, where, text)
         ts = await self.posts.post_once(where, key, text, blocks, job.created_at)
         return Message(where=where, ts=ts)
+
+    async def _destination(self, job: Job) -> Where:
+        where = self._asked.get(job.id)
+        if where is None:
+            raise SurfaceGone("nobody waits for an answer any more")
+        if not job.place.private:
+            return where
+        direct = await self.posts.direct(where.user)
+        return Where(channel=direct, user=where.user, name=where.name)
 
     async def _known(self, job: Job, where: Where, note: Note, part: str) -> str | None:
         """The result that an earlier try may have posted."""
@@ -226,17 +316,6 @@ class SlackSurface:
             for share in places.get(channel, ()):
                 return str(share["ts"])
         return None
-
-    async def _take_away(self, message: Message) -> None:
-        """The progress message has done its work; where it cannot go it says so."""
-        try:
-            await self.posts.delete(message)
-        except MessageGone:
-            return
-        except CallFailed as error:
-            if isinstance(error, Busy) or not error.certain:
-                raise
-            log.info("progress message stays", error=error.error)
 
     async def _pieces(
         self, job: Job, pictures: Sequence[DeliveredPicture], name: str
@@ -261,9 +340,7 @@ class SlackSurface:
             clear = treatment is Treatment.SHOW
             called_it = f"atelier-{stored.seed}-{index + 1}" if clear else f"sensitive-{index + 1}"
             try:
-                file = await uploads.upload(
-                    self._client, self._http, shaped.data, f"{called_it}.{shaped.suffix}"
-                )
+                file = await self._uploaded(shaped.data, f"{called_it}.{shaped.suffix}")
             except CallFailed as error:
                 if error.error not in NOT_TAKEN:
                     raise
@@ -274,20 +351,40 @@ class SlackSurface:
             )
         return cards.Piece(stored, treatment, file, shaped.change, link)
 
-    async def _post(self, job: Job, where: Where, pieces: Sequence[cards.Piece], part: str) -> str:
+    async def _uploaded(self, data: bytes, name: str) -> str:
+        await self._limits.uploads.turn()
+        try:
+            return await uploads.upload(self._client, self._http, data, name)
+        except Busy as error:
+            self._limits.uploads.hold(error.retry_after)
+            raise
+
+    async def _post(
+        self,
+        job: Job,
+        where: Where,
+        pieces: Sequence[cards.Piece],
+        part: str,
+        card: Card | None,
+    ) -> str:
         """Post as soon as Slack has looked at the files; without them where it never does."""
-        key, text = f"{job.id} {part}", cards.spoken(job, pieces)
+
+        def result(shown: Sequence[cards.Piece]) -> tuple[str, cards.Blocks]:
+            return cards.spoken(job, shown), cards.done(job, where, shown)
+
+        key, card = f"{job.id} {part}", card or result
+        text, blocks = card(pieces)
+        fresh = any(piece.file is not None for piece in pieces)
         for _ in range(_FILE_TRIES):
+            if fresh:
+                await self._sleep(_FILE_PAUSE_S)
             try:
-                blocks = cards.done(job, where, pieces)
                 return await self.posts.post_once(where, key, text, blocks, job.created_at)
             except CallFailed as error:
                 if not _unready(error):
                     raise
-            await self._sleep(_FILE_PAUSE_S)
         log.warning("pictures never became ready at Slack", job=job.id)
-        bare = [replace(piece, file=None) for piece in pieces]
-        blocks = cards.done(job, where, bare)
+        _, blocks = card([replace(piece, file=None) for piece in pieces])
         return await self.posts.post_once(where, key, text, blocks, job.created_at)
 
 

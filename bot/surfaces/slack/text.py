@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from bot.surfaces.text import isolated, plain
@@ -24,6 +25,12 @@ def safe(text: str, most: int) -> str:
 def code(command: str) -> str:
     """A block to copy a command from; three backticks would end it early."""
     return f"```{html.escape(command.replace('```', _SPLIT_FENCE), quote=False)}```"
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 that Slack shows in everybody's own words and time zone."""
+    utc = datetime.fromtimestamp(seconds, UTC)
+    return f"<!date^{int(seconds)}^{{date_short_pretty}} {{time}}|{utc:%Y-%m-%d %H:%M} UTC>"
 
 
 def typed(text: str) -> str:

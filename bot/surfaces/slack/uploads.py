@@ -35,8 +35,18 @@ async def shaped(picture: DeliveredPicture) -> Shaped:
     return Shaped(data, "png", "sent as PNG, since Slack shows no WebP")
 
 
-async def upload(client: AsyncWebClient, http: httpx.AsyncClient, data: bytes, name: str) -> str:
-    """Bring a file to Slack, shared with nobody; returns Slack's id of it.
+async def upload(
+    client: AsyncWebClient,
+    http: httpx.AsyncClient,
+    data: bytes,
+    name: str,
+    *,
+    channel: str | None = None,
+    words: str | None = None,
+) -> str:
+    """Bring a file to Slack, shared with nobody but a `channel`; returns Slack's id of it.
+
+    `words` stand above it there.
 
     `http` carries no credentials: the address that Slack gives is enough.
 
@@ -56,7 +66,9 @@ async def upload(client: AsyncWebClient, http: httpx.AsyncClient, data: bytes, n
     file = str(ticket["file_id"])
     await called(
         "files.completeUploadExternal",
-        client.files_completeUploadExternal(files=[{"id": file, "title": name}]),
+        client.files_completeUploadExternal(
+            files=[{"id": file, "title": name}], channel_id=channel, initial_comment=words
+        ),
     )
     return file
 

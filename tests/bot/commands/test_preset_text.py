@@ -1,7 +1,7 @@
 """A preset as texts in a form, and back."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -166,6 +166,8 @@ async def test_what_cannot_be_read_is_said_in_a_sentence(
         await body_of(registry, text)
     assert sentence in str(refused.value)
     assert "--" not in str(refused.value)
+    written = [one.name for one in fields(text) if getattr(text, one.name) != one.default]
+    assert refused.value.part == written[0]
 
 
 async def test_a_form_never_overwrites_what_was_changed_while_it_was_open(

@@ -42,6 +42,7 @@ def privacy(app: App, keeps: Keeps = Keeps(0, 30)) -> Privacy:  # noqa: B008 - f
         forget_start=nothing_noted,
         surface="test",
         keeps=keeps,
+        folder=app.settings.data_dir,
     )
 
 

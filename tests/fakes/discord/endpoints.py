@@ -136,10 +136,10 @@ class Endpoints:
         channel = self._channel(asked, May.READ_MESSAGE_HISTORY)
         before = int(asked.query.get("before", 1 << 63))
         after = int(asked.query.get("after", 0))
-        seen = [m for m in reversed(channel.public) if after < m.id < before]
-        return 200, [
-            self._messages.show_to_bot(m) for m in seen[: int(asked.query.get("limit", 50))]
-        ]
+        limit = int(asked.query.get("limit", 50))
+        seen = [m for m in channel.public if after < m.id < before]
+        page = seen[:limit] if "after" in asked.query else seen[-limit:]
+        return 200, [self._messages.show_to_bot(m) for m in reversed(page)]
 
     def message(self, asked: "Asked") -> Answer:
         channel = self._channel(asked, May.READ_MESSAGE_HISTORY)

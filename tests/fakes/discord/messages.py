@@ -18,6 +18,7 @@ from tests.fakes.discord.state import (
     Json,
     Message,
     User,
+    nested,
 )
 from tests.fakes.discord.world import World
 
@@ -143,7 +144,8 @@ class Messages:
         placed = Placing(self._world.ids, attachments).all(components or [])
         if not (content or embeds or placed or attachments or body.get("poll")):
             raise ApiError(50006)
-        self._refuse(message)
+        said = [content or "", *(p["content"] for p in nested(placed) if p["type"] == 10)]
+        self._refuse(message, "\n".join(said))
         message.content, message.embeds = content or "", [_embed(e) for e in embeds or []]
         message.attachments, message.components = attachments, placed
         message.flags = message.flags & ~LOADING | int(body.get("flags") or 0) & V2
@@ -187,9 +189,11 @@ class Messages:
             ephemeral=message.ephemeral,
         )
 
-    def _refuse(self, message: Message) -> None:
+    def _refuse(self, message: Message, said: str) -> None:
         refusal = message.channel.refusal
-        if refusal is not None and message.author is self._world.bot:
+        if refusal is None or message.author is not self._world.bot:
+            return
+        if refusal.words in said:
             raise ApiError(refusal.code, refusal.text, status=refusal.status)
 
     def _pings(self, message: Message, allowed: Json | None) -> set[str]:

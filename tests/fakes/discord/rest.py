@@ -43,7 +43,7 @@ class Fault:
 
     The answer is late by `delay` seconds, is `status` (502, say) in place of the proper one, or is
     `cut` off with its connection. `after`: the request has taken effect and only its answer is
-    lost.
+    lost. `uploads`: only requests with files are meant.
     """
 
     method: str
@@ -53,6 +53,7 @@ class Fault:
     delay: float = 0.0
     after: bool = False
     times: int = 1
+    uploads: bool = False
 
     @property
     def spoils(self) -> bool:
@@ -90,12 +91,13 @@ class Rest:
         if not request.headers.get("User-Agent"):
             self.world.violations.append(f"{request.method} {path}: no User-Agent")
         template, parameters = found
-        fault = self._fault(request.method, path)
+        fault: Fault | None = None
         headers: Mapping[str, str] = {}
         body: Any = None
         uploads: list[Upload] = []
         try:
             body, uploads = await _read(request)
+            fault = self._fault(request.method, path, uploads)
             if fault is not None:
                 await asyncio.sleep(fault.delay)
                 if fault.spoils and not fault.after:
@@ -176,8 +178,10 @@ class Rest:
             return None
         return str(message.id)
 
-    def _fault(self, method: str, path: str) -> Fault | None:
+    def _fault(self, method: str, path: str, uploads: list[Upload]) -> Fault | None:
         for fault in self.faults:
+            if fault.uploads and not uploads:
+                continue
             if fault.method == method and fault.times > 0 and re.search(fault.where, path):
                 fault.times -= 1
                 return fault

@@ -85,11 +85,15 @@ class Guild:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a channel answers to everything that the bot says: AutoMod's 200000, say, or 20009."""
+    """What a channel answers to what the bot says: AutoMod's 200000, say, or 20009.
+
+    With `words`, only messages in whose text they occur are refused.
+    """
 
     code: int
     text: str
     status: int = 400
+    words: str = ""
 
 
 @dataclass(eq=False)

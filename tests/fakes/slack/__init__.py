@@ -159,7 +159,7 @@ class FakeSlack(Actors, World):
         app.router.add_get("/link/", self.sockets.serve)
         app.router.add_post("/upload/v1/{file}", self._take_upload)
         app.router.add_post("/response/{hook}", self._take_response)
-        app.router.add_get("/files-pri/{team}-{file}/{name}", self._files.give)
+        app.router.add_get("/files-pri/{team}-{file}/{name}", self._give_file)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -186,6 +186,9 @@ class FakeSlack(Actors, World):
 
     async def _take_upload(self, request: web.Request) -> web.StreamResponse:
         return await self._with_fault("upload", request, self._files.take)
+
+    async def _give_file(self, request: web.Request) -> web.StreamResponse:
+        return await self._with_fault("files-pri", request, self._files.give)
 
     async def _take_response(self, request: web.Request) -> web.StreamResponse:
         return await self._with_fault("response_url", request, self._interactions.hooked)

@@ -15,7 +15,7 @@ from tests.fakes.slack.delivery import COMMAND, EVENT, INTERACTIVE, Delivery, En
 from tests.fakes.slack.errors import SlackError
 from tests.fakes.slack.interactions import Act, Interactions
 from tests.fakes.slack.messages import Messages
-from tests.fakes.slack.state import DM, Channel, Json, Message, Team, User, View
+from tests.fakes.slack.state import DM, Channel, File, Json, Message, Team, User, View
 from tests.fakes.slack.views import Views
 from tests.fakes.slack.world import World
 
@@ -81,6 +81,16 @@ class Actors:
         for envelope in list(self._delivery.sent)[before:]:
             await self._delivery.answered(envelope)
         return message
+
+    def attach(
+        self, user: User, channel: Channel, name: str, data: bytes, text: str = ""
+    ) -> Message:
+        """Share a file in a channel, with or without words."""
+        self._may_write(user, channel)
+        identity = self._world.new_id("F")
+        file = File(identity, user.team, name, len(data), user=user, state="complete", data=data)
+        self._world.files[identity] = file
+        return self._messages.attach(channel, user, {"text": text or " "}, [file])
 
     def delete(self, user: User, message: Message) -> None:
         """Delete a message: one's own, or as an admin any."""

@@ -33,7 +33,9 @@ class Call:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` calls of a method (or `upload`, `response_url`).
+    """What goes wrong with the next `times` calls of a method.
+
+    `upload`, `response_url` and `files-pri` are methods here too.
 
     The answer is late by `delay` seconds, is `status` (500, 429 …) or the named `error` in place of
     the proper one, or is `cut` off with its connection. `after`: the call has taken effect and only

@@ -71,9 +71,16 @@ class Files:
         file = self._world.files.get(asked.text("file"))
         if file is None or file.team is not asked.team or file.state in ("reserved", "uploaded"):
             raise SlackError("file_not_found")
+        if file.user is not None and not self._in_sight(file):
+            raise SlackError("file_not_found")
         if file.state == "deleted":
             raise SlackError("file_deleted" if asked.method == "files.delete" else "file_not_found")
         return file
+
+    def _in_sight(self, file: File) -> bool:
+        """Whether the bot is where somebody has shared the file, or it is public."""
+        places = [self._world.channels[channel] for channel in file.shares]
+        return any(place.public or file.team.bot in place.members for place in places)
 
     def _shown(self, file: File) -> Json:
         """Without a MIME type until it has been processed."""
@@ -93,7 +100,7 @@ class Files:
             "mimetype": Image.MIME.get(image.format or "", "") if image is not None else "",
             "filetype": (image.format or "").lower() if image is not None else "",
             "size": len(file.data),
-            "user": file.team.bot.id,
+            "user": (file.user or file.team.bot).id,
             "mode": "hosted",
             "url_private": self._world.file_url(file),
             "channels": [c for c, kind in places.items() if kind == PUBLIC],

@@ -130,6 +130,7 @@ class Messages:
             body["blocks"] = self._decorated(message.blocks)
         if message.files:
             body["files"] = [{"id": f.id, "name": f.name} for f in message.files]
+            body["subtype"] = "file_share"
         replies = [
             m for m in message.channel.posted if m.thread_ts == message.ts and m is not message
         ]

@@ -86,6 +86,8 @@ class File:
     name: str
     length: int
     alt: str | None = None
+    user: "User | None" = field(default=None, repr=False)
+    """Who has uploaded it; without, the app."""
     title: str = ""
     state: str = "reserved"
     data: bytes = field(default=b"", repr=False)

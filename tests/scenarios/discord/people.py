@@ -51,12 +51,17 @@ class Answer:
         """The fields of the form that has opened, by their labels, with what stands in them."""
         return {label: field.get("value") or "" for label, field in self.fields.items()}
 
-    async def fill(self, fields: Mapping[str, Any]) -> "Answer":
-        """Send the form with these fields changed, named by their labels; the rest stays."""
+    async def fill(self, fields: Mapping[str, str]) -> "Answer":
+        """Send the form with these fields changed; fields and options by what can be read there.
+
+        The rest stays as it is.
+        """
         known = self.fields
         assert fields.keys() <= known.keys(), f"the form has {list(known)}"
         values = {
-            field["custom_id"]: fields.get(label, _prefilled(field))
+            field["custom_id"]: _filled(field, fields[label])
+            if label in fields
+            else _prefilled(field)
             for label, field in known.items()
         }
         return Answer(self.who, await self.who.actor.submit_modal(self.result, values))
@@ -169,6 +174,13 @@ class Person:
         """Every message of the channel that this person sees, oldest first."""
         history = self.channel.history(viewer=self.actor)
         return [Card(self.actor, message.id, self.channel) for message in history]
+
+
+def _filled(field: Mapping[str, Any], said: str) -> str | list[str]:
+    """What is sent for what a person writes or chooses."""
+    if field["type"] == _TEXT_INPUT:
+        return said
+    return [option["value"] for option in field["options"] if option["label"] == said]
 
 
 def _prefilled(field: Mapping[str, Any]) -> str | list[str]:

@@ -7,7 +7,8 @@ Debian's Chromium.
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,13 +54,14 @@ class Pausing:
 
 
 class Camera:
-    """Takes pictures of messages."""
+    """Takes pictures of messages, for a folder."""
 
-    def __init__(self, scene: Simulated, browser: Browser) -> None:
+    def __init__(self, scene: Simulated, browser: Browser, folder: Path) -> None:
         self._scene = scene
         self._browser = browser
+        self._folder = folder
 
-    async def take(self, card: Card, name: str, width: int = 560) -> None:
+    async def take(self, card: Card, name: str, width: int = 560) -> Path:
         """Save a message as who reads it sees it; `width` is that of their window in pixels."""
         async with self._scene.env.preview(
             card.channel, viewers=[card.reader], width=width, height=_HEIGHT
@@ -70,9 +72,19 @@ class Camera:
             preview._capture_manager._browser = None
         assert taken.complete, taken.diagnostics
         assert taken.png is not None
-        path = IMAGES / f"discord-{name}.png"
+        path = self._folder / f"discord-{name}.png"
         path.write_bytes(_small(taken.png))
-        print(path.name, path.stat().st_size)
+        return path
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's browser."""
+    async with async_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        await browser.close()
 
 
 def _small(png: bytes) -> bytes:
@@ -88,13 +100,9 @@ async def take_all(folder: Path) -> None:
     """Take every picture; `folder` is for what Atelier keeps meanwhile."""
     settings = Settings(data_dir=folder / "data", lora_dir=folder / "loras", backend="demo")
     demo = Pausing(build_backends(settings).by_name["demo"])
-    async with (
-        opened(Backends({"demo": demo}), settings) as scene,
-        async_playwright() as playwright,
-        await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as chrome,
-    ):
+    async with opened(Backends({"demo": demo}), settings) as scene, chromium() as browser:
         scene.env.backend.edit_bot_profile("Atelier")
-        camera = Camera(scene, chrome)
+        camera = Camera(scene, browser, IMAGES)
         star = "a large yellow star on a purple background"
         card = await scene.drawn(scene.ana, star, loras="glow:0.7", images=4, size="square", seed=7)
         await camera.take(card, "card")
@@ -118,7 +126,9 @@ async def take_all(folder: Path) -> None:
         await scene.mod.choose(panel, "Channels")
         await scene.mod.pick(panel, "report_channel", reports)
         form = await scene.ben.click(card, "Report")
-        await form.fill({"What is it?": ["other"], "What is wrong with it?": "Stars are mine."})
+        await form.fill(
+            {"What is it?": "Something else", "What is wrong with it?": "Stars are mine."}
+        )
         (report,) = scene.mod.at(reports).reads
         await camera.take(report, "report")
 

@@ -16,10 +16,8 @@ PATIENCE_S: Final = 30.0
 class Picture:
     """A picture as a member sees it."""
 
-    name: str
     spoiler: bool
     alt: str
-    url: str
 
 
 class Card:
@@ -51,20 +49,11 @@ class Card:
 
     @property
     def pictures(self) -> list[Picture]:
-        items = [
-            item
-            for part in self.parts
-            if isinstance(part, MediaGalleryComponent)
-            for item in part.items
-        ]
+        galleries = [part for part in self.parts if isinstance(part, MediaGalleryComponent)]
         return [
-            Picture(
-                item.media.url.rpartition("/")[2],
-                item.spoiler,
-                item.description or "",
-                item.media.url,
-            )
-            for item in items
+            Picture(item.spoiler, item.description or "")
+            for gallery in galleries
+            for item in gallery.items
         ]
 
     @property

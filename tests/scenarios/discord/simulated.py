@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Se
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import discord
 from pydantic import SecretStr
@@ -52,6 +52,26 @@ class HeldBackend(StubBackend):
         await self.go.wait()
         async for event in super().run(request, loras, remote=remote):
             yield event
+
+
+class PromptEnv(Env):
+    """Looks whether the bot has come to rest more often than every 50 ms."""
+
+    async def _settle_internal(self, *, idle: float = 0.003, **given: Any) -> None:
+        await super()._settle_internal(idle=idle, **given)
+
+
+class PatientDraw(Draw):
+    """Takes jobs only while `scene.taking` is set: SimCord waits for whatever else is slow."""
+
+    def __init__(self, scene: "Simulated") -> None:
+        super().__init__(scene.app.imagine, scene.supervisor)
+        self._scene = scene
+
+    async def __call__(self, ask: Ask) -> Taken:
+        if not (taking := self._scene.taking).is_set():
+            await self._scene.env.external_wait(taking.wait(), reason="a slow disk")
+        return await super().__call__(ask)
 
 
 class Simulated:
@@ -112,27 +132,17 @@ class Simulated:
         if hasattr(self, "env"):
             await self.env.restart_bot(client)
         else:
-            self.env = Env(client, shard_count=1, settle_timeout=PATIENCE_S)
+            self.env = PromptEnv(client, shard_count=1, settle_timeout=PATIENCE_S)
             _truthful(self.env, self.visitors)
             await self.env.start()
             self._world.push_async_callback(self.env.shutdown)
             self._world.enter_context(self.env.time_context())
         self.supervisor = build_supervisor(self.app, [self.bot.surface])
         desk = discord_desk(self.app, self.supervisor, self.bot)
-        await self.bot.start(replace(desk, draw=self._slowly(desk.draw)))
+        await self.bot.start(replace(desk, draw=PatientDraw(self)))
         life.push_async_callback(self.bot.close)
         await self.supervisor.start()
         life.push_async_callback(self.supervisor.drain, 0.0)
-
-    def _slowly(self, draw: Draw) -> Draw:
-        """Jobs are taken only while `taking` is set: SimCord waits for whatever else is slow."""
-
-        async def taken(ask: Ask) -> Taken:
-            if not self.taking.is_set():
-                await self.env.external_wait(self.taking.wait(), reason="a slow disk")
-            return await draw(ask)
-
-        return cast("Draw", taken)
 
     def visitor(self, name: str) -> Person:
         """Somebody who has brought the app along to a server that does not have it."""
@@ -144,6 +154,11 @@ class Simulated:
         """Somebody who has just joined, in `general`."""
         actor = self.home.add_member(self.env.create_user(name), roles=roles)
         return Person(actor, self.general)
+
+    def thread(self, parent: ChannelHandle, name: str) -> ChannelHandle:
+        """A thread of Ana's in a channel, or a post of hers in a forum."""
+        made = self.env.backend.create_thread(parent.id, name, self.ana.id)
+        return ChannelHandle(self.env, self.home, made)
 
     async def drawn(self, who: Person, prompt: str = "a cat", **options: Any) -> Card:
         """A finished card."""
@@ -190,7 +205,8 @@ async def opened(backends: Backends, settings: Settings) -> AsyncIterator[Simula
         yield scene
         scene.env.raise_errors()
     except BaseException:
-        print(scene.env.transcript())
+        if hasattr(scene, "env"):
+            print(scene.env.transcript())
         raise
     finally:
         await scene.close()
@@ -210,11 +226,10 @@ def _truthful(env: Env, visitors: Set[int]) -> None:
         if event == "INTERACTION_CREATE":
             person = (payload.get("member") or payload)["user"]["id"]
             visits = int(person) in visitors
+            server = {"0": payload.get("guild_id") or "0"}
             payload = {
                 **payload,
-                "authorizing_integration_owners": {"1": person}
-                if visits
-                else {"0": payload.get("guild_id") or "0"},
+                "authorizing_integration_owners": {"1": person} if visits else server,
                 "attachment_size_limit": FILE_LIMIT,
             }
         emit(event, payload)

@@ -34,7 +34,7 @@ async def test_members_have_defaults_of_their_own(tmp_path: Path) -> None:
         form = await s.ana.click(panel, "Preset or exact size")
         await form.fill({"Preset": "lantern", "Size": ""})
         assert "lantern@1" in (await s.drawn(s.ana)).text
-        await s.ana.choose(panel, "Clear all of mine")
+        await s.ana.choose(panel, "All of mine")
         assert len((await s.drawn(s.ana)).pictures) == 1
 
         await s.ana.click(panel, "Ping me when done")

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import discord
-
 from bot.communities import Change
 from bot.permissions import Requester
 from bot.surfaces.discord.cards import MAY_BE_LATE, TAKEN
-from bot.surfaces.discord.places import NO_FILES
 from tests.scenarios.discord.simulated import simulated
 
 OWNER = Requester("owner", owner=True)
@@ -129,17 +126,6 @@ async def test_a_private_picture_is_seen_by_nobody_else_and_neither_is_what_foll
         await again.card.finished()
         assert (card.private, again.private) == (True, True)
         assert s.ben.reads == []
-
-
-async def test_where_pictures_cannot_be_shown_it_is_said_before_anything_is_drawn(
-    tmp_path: Path,
-) -> None:
-    async with simulated(tmp_path) as (s, backend):
-        deny = discord.PermissionOverwrite(attach_files=False)
-        quiet = s.home.create_text_channel("quiet", overwrites={s.home.default_role: deny})
-        answer = await s.ana.at(quiet).slash("imagine", prompt="a cat")
-        assert (answer.private, answer.text) == (True, NO_FILES)
-        assert backend.most_at_once == 0
 
 
 async def test_a_failed_picture_can_be_tried_again_and_a_cancelled_one_after_all(

@@ -76,28 +76,3 @@ async def test_what_nothing_can_show_any_more_waits_in_the_queue(tmp_path: Path,
         assert fetched.private
         assert len(fetched.card.pictures) == 1
         assert "seed 7" in fetched.text
-
-
-async def test_it_works_in_a_conversation_with_the_bot(tmp_path: Path) -> None:
-    async with simulated(tmp_path) as (s, _):
-        ana = s.ana.in_private
-        card = await s.drawn(ana, seed=7)
-        job = await s.newest(ana)
-        assert (job.place.community, job.place.age_restricted) == ("local", False)
-        assert len(card.pictures) == 1
-        edited = await (await ana.click(card, "Edit")).fill({"Seed": "8"})
-        await edited.card.finished()
-        assert "seed 8" in edited.text
-        await ana.click(card, "Delete")
-        assert [one.id for one in ana.reads] == [edited.card.id]
-        assert s.ana.reads == []
-
-
-async def test_whoever_brings_the_app_along_draws_where_the_server_does_not_have_it(
-    tmp_path: Path,
-) -> None:
-    async with simulated(tmp_path) as (s, _):
-        vic = s.visitor("Vic")
-        card = await s.drawn(vic)
-        assert (await s.newest(vic)).place.community == "local"
-        assert len(s.ben.sees(card).pictures) == 1

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.scenarios.discord.seen import eventually
 from tests.scenarios.discord.simulated import simulated
 
 
@@ -22,6 +23,7 @@ async def test_the_own_pictures_are_listed_and_cancelled(tmp_path: Path) -> None
         rest = await s.ana.slash("cancel", all=True)
         assert "a cat" in rest.text
         assert "a dog" in rest.text
+        await eventually(lambda: s.supervisor.idle)
         assert "nothing in the queue" in (await s.ana.slash("cancel")).text
         assert "nothing in the queue" in (await s.ben.slash("queue")).text
 

@@ -28,7 +28,7 @@ async def test_a_report_reaches_the_moderators_who_veil_the_picture(tmp_path: Pa
         form = await s.ben.click(card, "Report")
         assert list(form.form) == ["What is it?", "What is wrong with it?"]
         thanked = await form.fill(
-            {"What is it?": ["person"], "What is wrong with it?": "This is *my* cat"}
+            {"What is it?": "A real person", "What is wrong with it?": "This is *my* cat"}
         )
         assert (thanked.private, thanked.text) == (True, THANKS)
         (report,) = desk.reads

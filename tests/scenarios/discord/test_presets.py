@@ -81,3 +81,33 @@ async def test_a_preset_is_for_everybody_once_a_moderator_has_approved_it(tmp_pa
         fork = await s.ben.slash("preset fork", preset="dusk", name="dawn")
         assert "Made **@ben/dawn**" in fork.text
         assert list(await s.ben.types("preset edit", preset="d")) == ["dawn"]
+
+
+async def test_a_server_denies_a_preset_and_takes_that_back(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (s, _):
+        assert "manager" in (await s.ben.slash("preset rules")).text
+        rules = (await s.mod.slash("preset rules")).card
+        form = await s.mod.click(rules, "Add a rule")
+        await form.fill(
+            {
+                "What to do": "Deny it",
+                "What it is about": "A preset",
+                "Which": "comic",
+                "Why": "Too loud",
+            }
+        )
+        refused = await s.ana.slash("imagine", prompt="a cat", preset="comic")
+        assert refused.private
+        assert "Too loud" in refused.text
+        await s.mod.choose(rules, "deny the preset @atelier/comic")  # in the menu that takes back
+        await s.drawn(s.ana, preset="comic")
+
+
+async def test_a_renamed_preset_is_found_by_both_names(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (s, _):
+        form = await s.ana.slash("preset create")
+        await form.fill({"Name": "dusk", "Template": "{prompt}, at dusk"})
+        renamed = await s.ana.slash("preset rename", preset="dusk", name="dawn")
+        assert renamed.private
+        for name in ("dawn", "dusk"):
+            assert "@ana/dawn@1" in (await s.drawn(s.ana, preset=name)).text

@@ -81,10 +81,12 @@ async def test_defaults_come_from_the_server_and_go_back_to_it(tmp_path: Path) -
         )
         await s.discord.click(s.ana, shown, "Ping me when done")
         await shown.until(lambda m: "you get a ping · *yours*" in m.text)
-        menu = "Go back to what everybody has"
-        await choose(s, shown, menu, "Clear size", "768x1024 · *set for everybody here*")
+        menu = "Clear one of yours"
+        await choose(
+            s, shown, menu, "Size: the model's own, 1024x768", "768x1024 · *set for everybody here*"
+        )
         assert "you get a ping" in shown.text
-        await choose(s, shown, menu, "Clear all of mine", "no ping · *as it comes*")
+        await choose(s, shown, menu, "All of mine", "no ping · *as it comes*")
         assert "yours" not in shown.text
 
         refused = await s.discord.select(s.ana, shown, "Pictures at once", ["Pictures at once: 3"])
@@ -112,3 +114,15 @@ async def test_defaults_that_cannot_be_read_can_be_cleared(tmp_path: Path) -> No
         assert "cannot be read" in shown.text
         await s.discord.click(s.ana, shown, "Clear all")
         await shown.until(lambda m: "Your defaults in this server" in m.text)
+
+
+async def test_a_default_preset_that_is_gone_is_named_as_what_it_is(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        gone = Change({"preset": "long-gone"})
+        await s.app.communities.change_member(str(s.home.id), str(s.ana.id), gone)
+        refused = await s.discord.slash(s.ana, s.general, "imagine", prompt="a cat")
+        told = (await refused.settled()).text
+        assert "The preset long-gone is your default here; choose another one, or none." in told
+        named = await s.discord.slash(s.ana, s.general, "imagine", prompt="a cat", preset="nobodys")
+        assert "default" not in (await named.settled()).text
+        await s.drawn(s.ana, preset="none")

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 from bot.app import App
 from bot.communities import Change
 from bot.permissions import Requester
-from bot.surfaces.discord.ledger import MOST_LINES, Ledger
+from bot.surfaces.discord.ledger import Ledger
+from bot.surfaces.ledger import MOST_LINES
 from tests.bot.surfaces.discord.stage import Stage, stage
 from tests.fakes.discord import Channel, Fault, Guild, May
 
@@ -54,7 +55,7 @@ async def test_what_waits_is_bounded_and_told_at_the_end(tmp_path: Path) -> None
         assert len(channel.public) > 1
         text = "\n".join(message.text for message in channel.public).splitlines()
         assert [line.split()[1] for line in text[:-1]] == [str(n) for n in range(MOST_LINES)]
-        assert text[-1] == "-# 7 more lines are left out."
+        assert text[-1] == "7 more lines are left out."
 
 
 async def test_a_lost_answer_is_not_told_twice_and_a_closed_channel_is_given_up(

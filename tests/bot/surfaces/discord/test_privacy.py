@@ -187,6 +187,7 @@ async def test_what_does_not_end_in_time_is_said_and_stays_whole(tmp_path: Path)
             forget_start=s.bot.forget,
             surface="discord",
             keeps=Keeps(0, 30),
+            folder=tmp_path,
             ending_s=0.0,
         )
         done = await impatient.erase(Viewer("local", str(s.ana.id)))

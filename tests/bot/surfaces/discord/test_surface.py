@@ -18,6 +18,7 @@ from bot.recipe import Recipe, read
 from bot.settings import Settings
 from bot.surfaces.base import DeliveredPicture, Done, Drawing, NotYet, SurfaceGone, Waiting
 from bot.surfaces.discord import receipts
+from bot.surfaces.discord.client import AtelierClient
 from bot.surfaces.discord.starts import Starts
 from bot.surfaces.discord.surface import FILTERED
 from tests.bot.surfaces.discord.stage import VAULT, Stage, running, stage
@@ -203,7 +204,7 @@ async def test_an_old_message_is_changed_rarely(tmp_path: Path) -> None:
         assert job.receipt is not None
         s.discord.clock.move(7200)
         pause = await s.surface.progress(job, job.receipt, Drawing(1, 2))
-        assert pause is not None
+        assert isinstance(pause, float)
         assert pause >= 120
         assert await s.surface.progress(job, {**job.receipt, "lasting": False}, Waiting(1)) is None
 
@@ -352,12 +353,22 @@ async def test_a_dropped_connection_loses_no_job_and_no_click(tmp_path: Path) ->
         assert s.discord.gateway.resumed == 1
 
 
-async def test_several_shards_serve_their_servers(tmp_path: Path) -> None:
-    async with FakeDiscord(shards=2) as discord:
+async def test_three_shards_serve_their_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(client: AtelierClient, shard_id: int | None, *, initial: bool) -> None:
+        """The library waits 5 s between shards, which this Discord does not ask for."""
+
+    monkeypatch.setattr(AtelierClient, "before_identify_hook", at_once)
+    async with FakeDiscord(shards=3) as discord:
         ana = discord.user("Ana")
-        homes = [discord.guild(f"Home {n}", members=(ana,)) for n in range(2)]
+        homes = [discord.guild(f"Home {n}", members=(ana,)) for n in range(3)]
+        assert len({(home.id >> 22) % 3 for home in homes}) == 3
         async with running(discord, tmp_path, slots=2):
+            assert sorted(session.shard for session in discord.gateway.connected) == [0, 1, 2]
             for home in homes:
                 answer = await discord.slash(ana, home.channel("general"), "imagine", prompt="a")
-                await answer.message.until(lambda m: m.pictures)
-        assert discord.gateway.identified == 2
+                card = await answer.message.until(lambda m: m.pictures)
+                again = await discord.click(ana, card, "Again")
+                await again.message.until(lambda m: m.pictures)
+        assert discord.gateway.identified == 3

@@ -1,21 +1,31 @@
 """A whole bot at a fake Slack: real stores, supervisor and slack_bolt, a stub that draws."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from bot.app import App, Backends, build_supervisor, open_app
 from bot.chat_slack import slack_desk
+from bot.http import HttpServer, create_app
 from bot.jobs.job import Job, JobState
 from bot.jobs.supervisor import Supervisor
 from bot.settings import Settings
 from bot.surfaces.slack.bot import SlackBot, Tokens
+from bot.surfaces.slack.http import PATH
+from bot.surfaces.slack.manifest import manifest
 from tests.fakes.backend import StubBackend
-from tests.fakes.slack import Channel, FakeSlack, Message, User
+from tests.fakes.slack import Answer, Channel, FakeSlack, Message, User
+
+
+Act = Callable[..., Awaitable[Answer]]
+First = Callable[[str], AbstractAsyncContextManager[bool]]
 
 
 async def _shortly(seconds: float) -> None:
@@ -71,36 +81,84 @@ class Stage:
 
 @asynccontextmanager
 async def running(
-    slack: FakeSlack, folder: Path, slots: int = 2
+    slack: FakeSlack, folder: Path, slots: int = 2, *, http: bool = False
 ) -> AsyncIterator[tuple[App, StubBackend, Supervisor, SlackBot]]:
-    """Atelier at this Slack, as `atelier run` puts it together."""
+    """Atelier at this Slack, as `atelier run` puts it together; `http` is without Socket Mode."""
+    app_token = None if http else SecretStr(slack.app_token)
+    signing = SecretStr(slack.requests.secret) if http else None
     backend = StubBackend(folder / "stub", slots=slots)
-    settings = Settings(data_dir=folder / "data", lora_dir=folder / "loras")
+    settings = Settings(
+        data_dir=folder / "data",
+        lora_dir=folder / "loras",
+        slack_bot_token=SecretStr(slack.bot_token),
+        slack_api_url=slack.api_url,
+    )
     async with open_app(settings, Backends({"stub": backend})) as app:
         bot = SlackBot(
-            Tokens(SecretStr(slack.bot_token), SecretStr(slack.app_token)),
+            Tokens(SecretStr(slack.bot_token), app_token, signing),
             settings.data_dir / "slack",
             api_url=slack.api_url,
             clock=slack.clock.now,
             sleep=_shortly,
         )
         supervisor = build_supervisor(app, [bot.surface])
-        await bot.start(slack_desk(app, supervisor, bot))
+        server = HttpServer(
+            create_app(_ready, CollectorRegistry(), [bot.router()]), host="127.0.0.1", port=0
+        )
+        await server.start()
+        address = server.url + PATH
+        slack.install(manifest(address if http else None))
+        slack.requests.url = address if http else None
+        desk = slack_desk(app, supervisor, bot)
+        await bot.start(replace(desk, first=_awaited(slack, desk.first)))
         try:
             await supervisor.start()
-            await slack.sockets.until_connected()
+            if not http:
+                await slack.sockets.until_connected()
             yield app, backend, supervisor, bot
         finally:
             await supervisor.drain(0.0)
             await bot.close()
+            await server.stop()
+
+
+def _awaited(slack: FakeSlack, first: First) -> First:
+    """Have commands and clicks return once they are dealt with, not only acknowledged."""
+    busy: list[str] = []
+
+    @asynccontextmanager
+    async def counted(key: str) -> AsyncIterator[bool]:
+        busy.append(key)
+        try:
+            async with first(key) as new:
+                yield new
+        finally:
+            busy.remove(key)
+
+    def patient(act: Act) -> Act:
+        async def done(*args: Any) -> Answer:
+            answer = await act(*args)
+            await slack.until(lambda: not busy)
+            return answer
+
+        return done
+
+    slack.slash = patient(partial(FakeSlack.slash, slack))  # type: ignore[method-assign]
+    slack.click = patient(partial(FakeSlack.click, slack))  # type: ignore[method-assign]
+    return counted
+
+
+async def _ready() -> list[str]:
+    return []
 
 
 @asynccontextmanager
-async def stage(folder: Path, slots: int = 2) -> AsyncIterator[Stage]:
+async def stage(folder: Path, slots: int = 2, *, http: bool = False) -> AsyncIterator[Stage]:
     """The usual scene."""
     async with FakeSlack() as slack:
         slack.processing = 0.0
         ana, ben = slack.user("Ana"), slack.user("Ben")
         general = slack.channel("general", ana, ben)
-        async with running(slack, folder, slots) as (app, backend, supervisor, bot):
+        parts = running(slack, folder, slots, http=http)
+        async with parts as (app, backend, supervisor, bot):
             yield Stage(slack, ana, ben, general, app, backend, supervisor, bot)
