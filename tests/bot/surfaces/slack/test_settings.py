@@ -22,7 +22,6 @@ from tests.fakes.slack import Answer, Channel, FakeSlack, User, View, rules
 from tests.fakes.slack.state import nested
 
 OWNER = Requester("owner", owner=True)
-AS_IT_COMES = "as it comes"
 
 
 @dataclass
@@ -124,18 +123,13 @@ async def test_what_is_refused_is_said_below_its_field_and_nothing_is_saved(
         before = form.view.blocks
         answer = await form.save(max_steps="77", max_images="many", max_megapixels="2")
         said = {block.partition("-")[0]: text for block, text in answer.errors.items()}
-        assert said == {
-            "max_steps": "“max_steps” cannot take “77”; use 1 to 50 steps, or none for no limit."
-            if False
-            else said["max_steps"],
-            "max_images": said["max_images"],
-        }
+        assert said.keys() == {"max_steps", "max_images"}
         assert "cannot take “77”; use 1 to 50 steps" in said["max_steps"]
         assert "“Most pictures at once” cannot take “many”" in said["max_images"]
         assert form.view.blocks == before
         assert (await settings(s)).max_megapixels == 4.2
 
-        await form.save(models=["flux-1"])
+        await form.save(models=["flux-1"], max_steps="", max_images="", max_megapixels="")
         await form.go("defaults")
         answer = await form.save(model="flux-2", size="square_hd")
         assert "model is flux-2, which not everyone" in str(answer.errors)
@@ -246,7 +240,10 @@ async def test_somebody_elses_change_is_not_overwritten(tmp_path: Path) -> None:
         assert (await settings(s)).flagged is FlaggedRule.PRIVATE
 
 
-async def test_rights_are_asked_anew_for_every_click_and_form(tmp_path: Path) -> None:
+async def test_rights_are_asked_anew_for_every_click_and_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.surfaces.slack.people.FRESH_S", 0.0)
     async with stage(tmp_path) as s:
         refused = await s.slack.slash(s.ben, s.general, "/atelier", "settings")
         await refused.until(lambda a: a.text)
@@ -255,9 +252,6 @@ async def test_rights_are_asked_anew_for_every_click_and_form(tmp_path: Path) ->
         who = boss(s)
         first, second = [await Form.opened(s.slack, who, s.general) for _ in range(2)]
         who.admin = False
-        s.bot.people.forget_all() if hasattr(
-            s.bot.people, "forget_all"
-        ) else s.bot.people._known.clear()
         await first.save(flagged="withhold")
         await second.go("people")
         for form in (first, second):
