@@ -53,7 +53,7 @@ MEMBERS = 200
 PROMPT = "steps=10 pause=0.3 cat"
 SLOTS = 64
 PROCESSING_S = 1.5
-LONGEST_S = 1200.0
+LONGEST_S = 480.0
 
 
 # --- The bots, each in a process of its own ----------------------------------------------------

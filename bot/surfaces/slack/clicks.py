@@ -9,7 +9,7 @@ from slack_sdk.models.blocks import ActionsBlock, Option, StaticSelectElement
 
 from bot import wording
 from bot.commands.again import Again, Retry, vary, wish_of
-from bot.commands.jobs import PictureGone
+from bot.commands.jobs import NoSuchJob, PictureGone
 from bot.commands.prompt import Wish, render
 from bot.commands.variations import variation, variations
 from bot.jobs.job import Job, Place
@@ -102,7 +102,16 @@ async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
     if custom_id.argument:  # not on the card itself
         await moderation.delete(desk, interaction, custom_id)
         return
-    job = await own_or_moderated(desk, interaction, custom_id)
+    where, ts = interaction.where, str(interaction.message.get("ts") or "")
+    try:
+        job = await own_or_moderated(desk, interaction, custom_id)
+    except NoSuchJob:  # a crash has left its message, or only the message is left of it
+        await interaction.ack()
+        own = await desk.surface.asked_by(where, ts) == interaction.user
+        if not (own or await desk.moderates(interaction)):
+            raise
+        await desk.surface.remove(custom_id.subject, where, ts)
+        return
     if job is None:
         await interaction.tell(NOT_YOURS)
         return
@@ -110,7 +119,7 @@ async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
     await desk.jobs.delete(job.requester, job.id)
     if job.requester != interaction.user:
         await moderation.note(desk, interaction, job, "deleted by")
-    await desk.surface.remove(job, interaction.channel, str(interaction.message.get("ts") or ""))
+    await desk.surface.remove(job.id, where, ts)
 
 
 async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:

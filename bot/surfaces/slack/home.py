@@ -4,10 +4,10 @@ At most 100 blocks. It is made anew from what is stored whenever it is shown.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-import structlog
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerBlock, HeaderBlock
 from slack_sdk.models.views import View
 
@@ -18,7 +18,6 @@ from bot.jobs.job import Job, JobState, Place
 from bot.permissions import Requester
 from bot.surfaces.slack import atelier, cards
 from bot.surfaces.slack.answers import press
-from bot.surfaces.slack.calls import Busy, CallFailed
 from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.help import WRITE, try_preset, try_prompt
 from bot.surfaces.slack.interaction import Interaction
@@ -36,22 +35,14 @@ _WINDOWS: Final[Mapping[str, str]] = MappingProxyType(
     {atelier.HELP: "Help", "defaults": "My defaults", "privacy": "Privacy"}
 )
 
-log = structlog.get_logger()
-
 
 async def opened(desk: Desk, interaction: Interaction) -> None:
     """Somebody looks at their Home tab."""
     await interaction.ack()
     if interaction.event.get("tab") != "home":
         return
-    user, team = interaction.user, interaction.team
-    desk.homes.looked_at(user, team)
-    try:
-        await desk.homes.publish(user, await home(desk, user, team))
-    except Busy:
-        desk.homes.changed(user)
-    except CallFailed as error:
-        log.info("home not shown", error=error.error)
+    desk.homes.looked_at(interaction.user, interaction.team)
+    await desk.homes.show(interaction.user, partial(home, desk))
 
 
 async def home(desk: Desk, user: str, team: str) -> View:

@@ -24,6 +24,9 @@ _SETTLE_S: Final = 1.5
 _PAUSE_S: Final = 1.0
 """Slack takes 100 a minute (Tier 4); some are for those who open theirs."""
 
+Make = Callable[[str, str], Awaitable[View]]
+"""Makes the Home tab of a person in a workspace."""
+
 log = structlog.get_logger()
 
 
@@ -56,19 +59,23 @@ class Homes:
             self._stale[user] = None
             self._wake.set()
 
-    async def publish(self, user: str, view: View) -> None:
-        """Show somebody their Home tab.
+    async def show(self, user: str, make: Make) -> None:
+        """Show somebody who has looked at theirs lately how it is now."""
+        if (team := self._team(user)) is None:
+            return
+        try:
+            view = (await make(user, team)).to_dict()
+            await called("views.publish", self._client.views_publish(user_id=user, view=view))
+        except Busy as error:
+            await self._sleep(error.retry_after)
+            self.changed(user)
+        except CallFailed as error:
+            log.info("home not shown", error=error.error)
+        except Exception:
+            log.exception("home broke")
 
-        Raises:
-            CallFailed
-        """
-        await called("views.publish", self._client.views_publish(user_id=user, view=view.to_dict()))
-
-    async def keep(self, draw: Callable[[str, str], Awaitable[View]]) -> None:
-        """Show anew what has changed, one after the other, until cancelled.
-
-        `draw` gives the Home tab of a person in a workspace.
-        """
+    async def keep(self, make: Make) -> None:
+        """Show anew what has changed, one after the other, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -76,21 +83,8 @@ class Homes:
             while self._stale:
                 user = next(iter(self._stale))
                 del self._stale[user]
-                await self._refresh(user, draw)
+                await self.show(user, make)
                 await self._sleep(_PAUSE_S)
-
-    async def _refresh(self, user: str, draw: Callable[[str, str], Awaitable[View]]) -> None:
-        if (team := self._team(user)) is None:
-            return
-        try:
-            await self.publish(user, await draw(user, team))
-        except Busy as error:
-            await self._sleep(error.retry_after)
-            self.changed(user)
-        except CallFailed as error:
-            log.info("home not shown anew", error=error.error)
-        except Exception:
-            log.exception("home broke")
 
     def _team(self, user: str) -> str | None:
         until, team = self._seen.get(user, (0.0, ""))

@@ -186,7 +186,7 @@ async def _redrawn(desk: Desk, by: Requester, job: Job, aim: Target) -> tuple[Jo
     except PictureUnreadable:
         return job, aim, wording.PICTURE_UNREADABLE
     except (CallFailed, TimeoutError) as error:
-        log.warning("result not redrawn", job=job.id, error=type(error).__name__)
+        log.warning("result not redrawn", job=job.id, error=str(error) or type(error).__name__)
         return job, aim, NOT_REDRAWN
     return job, aim, ""
 
@@ -241,7 +241,8 @@ async def delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     if job.place.channel is None:
         await _settle(desk, interaction, aim, job.id, ERASED)
         return
-    if not await desk.surface.remove(job, job.place.channel, aim.ts):
+    where = Where(channel=job.place.channel, user=job.requester)
+    if not await desk.surface.remove(job.id, where, aim.ts):
         await interaction.tell(NOT_DELETED)
         return
     if not job.erased:

@@ -10,7 +10,7 @@ from typing import Final
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.surfaces.slack.calls import CallFailed, called
+from bot.surfaces.slack.calls import Busy, CallFailed, called
 from bot.surfaces.slack.text import safe
 
 FRESH_S: Final = 300.0
@@ -44,6 +44,7 @@ class People:
         self._client = client
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Person]] = OrderedDict()
+        self._held_until = 0.0
         self._groups = _Groups()
         self._groups_until = -1.0
         self._looking: asyncio.Task[None] | None = None
@@ -53,10 +54,15 @@ class People:
         known = self._known.get(user)
         if known is not None and known[0] > self._clock():
             return known[1]
+        unsaid = known[1] if known is not None else Person(user)
+        if self._clock() < self._held_until:
+            return unsaid
         try:
             answer = await called("users.info", self._client.users_info(user=user))
-        except CallFailed:
-            return known[1] if known is not None else Person(user)
+        except CallFailed as error:
+            if isinstance(error, Busy):
+                self._held_until = self._clock() + error.retry_after
+            return unsaid
         found = answer.get("user") or {}
         profile = found.get("profile") or {}
         person = Person(

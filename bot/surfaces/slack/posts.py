@@ -68,7 +68,7 @@ class Posts:
                 thread_ts=where.thread,
                 text=text,
                 blocks=blocks,
-                metadata=Metadata(event_type=EVENT, event_payload={"key": key}),
+                metadata=Metadata(event_type=EVENT, event_payload={"key": key, "for": where.user}),
                 unfurl_links=False,
                 unfurl_media=False,
             ),
@@ -125,9 +125,17 @@ class Posts:
         Raises:
             CallFailed
         """
-        page = await self._history(message.where, None, None, message.ts)
-        shown = (one for one in page.get("messages", ()) if one.get("ts") == message.ts)
-        return {file for one in shown for file in _files(one.get("blocks"))}
+        return set(_files((await self._read(message)).get("blocks")))
+
+    async def asked_by(self, message: Message) -> str | None:
+        """Who has asked for a message of ours, as it says itself, as far as it can be read.
+
+        Raises:
+            CallFailed
+        """
+        found = await self._read(message)
+        payload = _payload(found) if self._is_ours(found) else {}
+        return None if payload.get("for") is None else str(payload["for"])
 
     async def update(self, message: Message, text: str, blocks: Blocks) -> None:
         """Replace what a message shows.
@@ -222,13 +230,20 @@ class Posts:
             ),
         )
 
+    async def _read(self, message: Message) -> Mapping[str, Any]:
+        """A message as Slack has it; empty where there is none."""
+        page = await self._history(message.where, None, None, message.ts)
+        found = (one for one in page.get("messages", ()) if one.get("ts") == message.ts)
+        return next(found, {})
+
     def _is(self, message: Mapping[str, Any], key: str) -> bool:
-        """Other apps can write metadata too, so a message must be ours."""
+        return self._is_ours(message) and _payload(message).get("key") == key
+
+    def _is_ours(self, message: Mapping[str, Any]) -> bool:
+        """Other apps can write metadata too."""
         if self.me and message.get("bot_id") != self.me:
             return False
-        metadata = message.get("metadata") or {}
-        payload = metadata.get("event_payload") or {}
-        return metadata.get("event_type") == EVENT and payload.get("key") == key
+        return (message.get("metadata") or {}).get("event_type") == EVENT
 
     async def _changed(self, method: str, call: Callable[[], Any], line: Pace | Line) -> None:
         try:
@@ -249,6 +264,10 @@ class Posts:
                 if not isinstance(line, Line):
                     await self._sleep(error.retry_after)
         return await _in_turn(method, call, line)
+
+
+def _payload(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (message.get("metadata") or {}).get("event_payload") or {}
 
 
 async def _in_turn(

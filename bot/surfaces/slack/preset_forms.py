@@ -66,7 +66,8 @@ log = structlog.get_logger()
 class Form:
     """A form with what stands in it, and perhaps words above that.
 
-    What is longer than a field of Slack's has none: it stays as it is, which the form says.
+    What is longer than a field of Slack's, or not in `values`, has no field: it stays as it is,
+    which the form says.
     """
 
     custom_id: CustomId
@@ -83,8 +84,8 @@ class Form:
         if self.above:
             yield cards.section(self.above)
         for field in fields:
-            value = self.values.get(field.name, "")
-            if len(value) <= min(field.most, MOST):
+            value = self.values.get(field.name)
+            if value is not None and len(value) <= min(field.most, MOST):
                 yield _input(field, value)
             else:
                 yield cards.small([f"{field.label} is too long for a form; it stays as it is."])

@@ -21,7 +21,7 @@ from lora_registry.models import Viewer
 
 PICK: Final = "preset_pick"
 """The verb of the menu that asks for a preset; its subject is the word after `/preset`."""
-LIKE_IT: Final = 0.5
+_NEAR: Final = 0.5
 """How like a word must be to one that is known, from 0 to 1, to be meant."""
 
 MOST_SHOWN: Final = 20
@@ -51,12 +51,13 @@ async def preset(desk: Desk, interaction: Interaction) -> None:
     Raises:
         RegistryError, SettingsError: says why not.
     """
-    first, _, rest = typed(str(interaction.body.get("text") or "")).strip().partition(" ")
-    command = COMMANDS.get(first.lower() or "list")
+    text = typed(str(interaction.body.get("text") or ""))
+    first, *rest = text.split() or ["list"]
+    command = COMMANDS.get(first.lower())
     if command is None:
         await interaction.tell(_unknown(first))
         return
-    words = " ".join(word.strip(_QUOTES) for word in rest.split())
+    words = " ".join(word.strip(_QUOTES) for word in rest)
     if command.asks and not words:
         await _ask(first.lower(), command).answer(interaction)
     else:
@@ -90,7 +91,7 @@ async def _help(_: Desk, interaction: Interaction, __: str) -> None:
 
 
 def _unknown(word: str) -> str:
-    near = difflib.get_close_matches(word.lower(), COMMANDS, 1, LIKE_IT)
+    near = difflib.get_close_matches(word.lower(), COMMANDS, 1, _NEAR)
     meant = f" Did you mean `/preset {COMMANDS[near[0]].usage}`?" if near else ""
     return f"`/preset` has no “{safe(word, 40)}”.{meant}\n{_all()}"
 

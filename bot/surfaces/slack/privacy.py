@@ -21,8 +21,8 @@ from lora_registry.models import Viewer
 MOST_BYTES: Final = 16 * 2**20
 """Of an export, which is packed if it must be; a job takes about a thousand of them."""
 MESSAGES_STAY: Final = (
-    "Messages and the files in them are Slack's: they stay until you press *Delete* below them, so "
-    "delete those that shall go before you erase the rest."
+    "Messages and the files in them are Slack's: they stay until you press *Delete* below them, "
+    "which works for ever."
 )
 _BUTTONS: Final = "*Export* sends you all of it as a file, *Erase* deletes it."
 _HERE: Final = "Here is everything that Atelier keeps about you, as JSON."

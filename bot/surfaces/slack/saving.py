@@ -34,7 +34,7 @@ async def form_of_job(
     kept = [text.loras, *text.settings.replace(": ", " ").split("\n")]
     return Form(
         CustomId(preset_fields.SAVED, about_job.subject),
-        {"template": text.template},
+        {"name": "", "title": "", "template": text.template},
         f"It keeps {safe(', '.join(filter(None, kept)), 1000)}. Prompt and seed are left out.",
     )
 

@@ -218,12 +218,12 @@ class SlackSurface:
         for file in (await self._notes.read(name)).files.values():
             await delete_file(self._client, file)
 
-    async def remove(self, job: Job, channel: str, ts: str) -> bool:
+    async def remove(self, job_id: str, where: Where, ts: str) -> bool:
         """Take a message of a job away, or what has taken its place, and all its files from Slack;
         what is gone already is fine. Whether the message is gone.
         """
-        where, gone = Where(channel=channel, user=job.requester), True
-        notes = (await self._notes.of(job.id)).values()
+        gone = True
+        notes = (await self._notes.of(job_id)).values()
         files = {one for note in notes for one in (*note.files.values(), *note.old_files)}
         if not files:  # nothing is noted any more
             with contextlib.suppress(CallFailed):
@@ -231,15 +231,22 @@ class SlackSurface:
         for file in files:
             with contextlib.suppress(CallFailed):
                 await delete_file(self._client, file)
-        for link in await self._redrawing.chain(job.id, ts) if channel and ts else ():
+        for link in await self._redrawing.chain(job_id, ts) if where.channel and ts else ():
             try:
                 await self.posts.delete(Message(where=where, ts=link.ts))
             except MessageGone:
                 continue
             except CallFailed as error:
-                log.info("message not deleted", job=job.id, error=error.error)
+                log.info("message not deleted", job=job_id, error=error.error)
                 gone = False
         return gone
+
+    async def asked_by(self, where: Where, ts: str) -> str | None:
+        """Who has asked for a message, where nothing but the message is left of a job."""
+        try:
+            return await self.posts.asked_by(Message(where=where, ts=ts))
+        except CallFailed:
+            return None
 
     async def link(self, job: Job) -> str | None:
         """The address of the message with a job's result; for some days, as long as it is noted."""

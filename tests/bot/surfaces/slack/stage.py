@@ -23,7 +23,6 @@ from bot.surfaces.slack.manifest import manifest
 from tests.fakes.backend import StubBackend
 from tests.fakes.slack import Answer, Channel, FakeSlack, Message, User
 
-
 Act = Callable[..., Awaitable[Answer]]
 First = Callable[[str], AbstractAsyncContextManager[bool]]
 
@@ -143,8 +142,8 @@ def _awaited(slack: FakeSlack, first: First) -> First:
 
         return done
 
-    slack.slash = patient(partial(FakeSlack.slash, slack))  # type: ignore[method-assign]
-    slack.click = patient(partial(FakeSlack.click, slack))  # type: ignore[method-assign]
+    slack.slash = patient(partial(FakeSlack.slash, slack))  # type: ignore[method-assign, assignment]
+    slack.click = patient(partial(FakeSlack.click, slack))  # type: ignore[method-assign, assignment]
     return counted
 
 

@@ -7,6 +7,7 @@ from bot.communities import Change
 from bot.jobs.job import JobState
 from bot.permissions import Requester
 from bot.surfaces.slack import atelier, defaults
+from lora_registry.models import PresetBody, Viewer
 from tests.bot.surfaces.slack.stage import Stage, stage
 from tests.fakes.slack import Message, User, View
 
@@ -97,7 +98,13 @@ async def test_defaults_are_set_shown_with_their_source_and_cleared(tmp_path: Pa
         await s.slack.click(s.ana, again, "Clear all of mine")
         await again.until(lambda v: "_yours_" not in v.text)
         assert (await s.app.communities.member(s.slack.team.id, s.ana.id)).model_fields_set == set()
-        await s.drawn(s.ana)
+        maker = Viewer(s.slack.team.id, s.ana.id)
+        await s.app.registry.presets.create(maker, "dreamy", PresetBody(steps=3))
+        await s.slack.submit(s.ana, again, {"Preset": "dreamy"})
+        await s.drawn(s.ana, "a cat")
+        job = await s.newest(s.ana)
+        assert (job.preset or "").endswith("/dreamy@1")
+        assert job.request.num_inference_steps == 3
 
 
 async def test_what_is_kept_is_told_and_sent_as_a_file(tmp_path: Path) -> None:
@@ -120,7 +127,7 @@ async def test_what_is_kept_is_told_and_sent_as_a_file(tmp_path: Path) -> None:
 
 async def test_everything_is_erased_after_a_second_click_and_nobody_elses(tmp_path: Path) -> None:
     async with stage(tmp_path, slots=1) as s:
-        await s.drawn(s.ana, "steps=2 a cat")
+        result = await s.drawn(s.ana, "steps=2 a cat")
         await s.drawn(s.ben, "steps=2 a dog")
         await s.slack.slash(s.ana, s.general, "/imagine", "hang")
         shown = await answered(s, s.ana, "privacy")
@@ -135,3 +142,12 @@ async def test_everything_is_erased_after_a_second_click_and_nobody_elses(tmp_pa
         assert left.state is JobState.DELIVERED
         notes = {path.name for path in (tmp_path / "data/slack/notes").iterdir()}
         assert {name for name in notes if left.id not in name} == set()
+
+        await s.slack.click(s.ben, result, "Delete")
+        assert not result.deleted
+        assert [file.state for file in s.slack.files_of(s.ana, s.general)] == ["complete"] * 2
+        async with s.app.database.write() as sql:  # as it is on the next day
+            await sql.execute("DELETE FROM jobs WHERE requester = ?", (s.ana.id,))
+        await s.slack.click(s.ana, result, "Delete")
+        await s.slack.until(lambda: result.deleted)
+        assert len(s.slack.files_of(s.ana, s.general)) == 1
