@@ -19,13 +19,9 @@ import argparse
 import asyncio
 import gc
 import json
-import logging
 import os
-import statistics
-import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,21 +29,25 @@ from pathlib import Path
 from typing import Any
 
 import discord
-import psutil
 from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from pydantic import SecretStr
 from yarl import URL
 
+from benchmarks.load import (
+    Child,
+    SlowCalls,
+    Watched,
+    child,
+    lift_quotas,
+    milliseconds,
+    until_told,
+)
 from bot.app import Backends, build_supervisor, open_app
 from bot.chat import discord_desk
-from bot.communities import Change
-from bot.jobs.pump import ProgressPump
-from bot.permissions import Requester
 from bot.sealing import Vault
 from bot.settings import Settings
-from bot.surfaces.base import Progress
 from bot.surfaces.discord import cards
 from bot.surfaces.discord.bot import DiscordBot
 from bot.surfaces.discord.pace import SPACING_S
@@ -57,8 +57,6 @@ from tests.fakes.discord import Answer, Channel, FakeDiscord, Guild, User
 MEMBERS, CHANNELS = 200, 20
 PROMPT = "steps=10 pause=0.3 a cat"
 SLOTS = 64
-SLOW_S = 0.05
-MIB = 2**20
 EDITS = (
     "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}",
     "/channels/{channel_id}/messages/{message_id}",
@@ -67,11 +65,6 @@ CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 
 
 # --- The bots, each in a process of its own ----------------------------------------------------
-
-
-async def until_told() -> None:
-    """Wait until the parent closes our input."""
-    await asyncio.to_thread(sys.stdin.read)
 
 
 async def echo() -> None:
@@ -96,60 +89,22 @@ async def echo() -> None:
     await asyncio.gather(connected, return_exceptions=True)
 
 
-class Watched:
-    """What the surface was given to show and when it was over, by job; times only grow."""
-
-    def __init__(self) -> None:
-        self.changes: dict[str, list[float]] = defaultdict(list)
-        self.ends: dict[str, float] = {}
-        self._last: dict[str, object] = {}
-
-    def watch(self) -> None:
-        """From now on, note every state that looks new."""
-        show, close = ProgressPump.show, ProgressPump.close
-
-        def noted_show(pump: ProgressPump, state: Progress) -> None:
-            job, shown = pump._job.id, cards.face(state, time.time())
-            if self._last.get(job) != shown:
-                self._last[job] = shown
-                self.changes[job].append(time.monotonic())
-            show(pump, state)
-
-        async def noted_close(pump: ProgressPump) -> None:
-            self.ends[pump._job.id] = time.monotonic()
-            await close(pump)
-
-        ProgressPump.show = noted_show  # type: ignore[method-assign, assignment]
-        ProgressPump.close = noted_close  # type: ignore[method-assign, assignment]
-
-    def optimum(self) -> int:
-        """How many edits the best editor would have sent."""
-        spacing, edits = sum(SPACING_S) / 2, 0
-        for job, changes in self.changes.items():
-            end, sent = self.ends.get(job, changes[-1]), 0.0
-            for change in changes:
-                at = max(change, sent + spacing)
-                if change > sent and at < end:
-                    edits, sent = edits + 1, at
-        return edits
-
-
-class SlowCalls(logging.Handler):
-    """What asyncio's debug mode says of calls that held the loop."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.found.append(record.getMessage())
+def optimum(watched: Watched) -> int:
+    """How many edits the best editor would have sent."""
+    spacing, edits = sum(SPACING_S) / 2, 0
+    for job, changes in watched.changes.items():
+        end, sent = watched.ends.get(job, changes[-1]), 0.0
+        for change in changes:
+            at = max(change, sent + spacing)
+            if change > sent and at < end:
+                edits, sent = edits + 1, at
+    return edits
 
 
 async def atelier(folder: Path) -> None:
     """Our bot as `atelier run` puts it together, with a stub that draws."""
-    slow, watched = SlowCalls(), Watched()
-    asyncio.get_running_loop().slow_callback_duration = SLOW_S
-    logging.getLogger("asyncio").addHandler(slow)
+    slow, watched = SlowCalls(), Watched(lambda state: cards.face(state, time.time()))
+    slow.listen()
     watched.watch()
     backend = StubBackend(folder / "stub", slots=SLOTS)
     settings = Settings(data_dir=folder / "data", lora_dir=folder / "loras")
@@ -161,11 +116,7 @@ async def atelier(folder: Path) -> None:
             api_url=os.environ["DISCORD_API_URL"],
             gateway_url=os.environ["DISCORD_GATEWAY_URL"],
         )
-        generous = Change(
-            dict.fromkeys(("requester_queued", "requester_running", "community_queued"), None)
-        )
-        owner = Requester("owner", owner=True)
-        await app.communities.change(os.environ["GUILD"], generous, base=0, by=owner)
+        await lift_quotas(app, os.environ["GUILD"])
         supervisor = build_supervisor(app, [bot.surface])
         await bot.start(discord_desk(app, supervisor, bot))
         await supervisor.start()
@@ -176,7 +127,7 @@ async def atelier(folder: Path) -> None:
         finally:
             await supervisor.drain(0.0)
             await bot.close()
-    print(json.dumps({"optimum": watched.optimum(), "slow": slow.found}))
+    print(json.dumps({"optimum": optimum(watched), "slow": slow.found}))
 
 
 # --- Discord, its people, and what they see ----------------------------------------------------
@@ -189,25 +140,13 @@ class Side:
     fake: FakeDiscord
     home: Guild
     people: list[User]
-    process: asyncio.subprocess.Process
+    bot: Child
     acks: list[float] = field(default_factory=list)
-    late: list[float] = field(default_factory=list)
-    memory: list[float] = field(default_factory=list)
-    peak: float = 0.0
     cpu: float = 0.0
     unanswered: int = 0
     deferred: int = 0
     lost: int = 0
     silent: int = 0
-
-    def rss(self) -> float:
-        """MiB."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / MIB
-
-    def used(self) -> float:
-        """Seconds of processor time until now."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
 
 
 @asynccontextmanager
@@ -220,30 +159,19 @@ async def side(kind: str, folder: Path, debug: bool) -> AsyncIterator[Side]:
         home = fake.guild(members=tuple(people))
         for number in range(CHANNELS):
             fake.text(home, f"channel-{number}")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *(["-X", "dev"] if debug else []), "-m", "benchmarks.discord_load"),
-            *("--bot", kind, "--folder", str(folder)),
-            env=os.environ | fake.environment | {"GUILD": str(home.id)},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        arguments = ("--bot", kind, "--folder", str(folder))
+        environment = fake.environment | {"GUILD": str(home.id)}
+        bot = await child("benchmarks.discord_load", arguments, environment, debug=debug)
         await fake.gateway.until_ready(seconds=30)
         await fake.until(lambda: fake.commands.puts, 30)
-        yield Side(fake, home, people, process)
-
-
-async def stopped(measured: Side) -> dict[str, Any]:
-    """End a bot; returns what it has to say."""
-    out, _ = await measured.process.communicate(b"")
-    lines = out.decode().strip().splitlines()
-    return json.loads(lines[-1]) if lines else {}
+        yield Side(fake, home, people, bot)
 
 
 async def turn(measured: Side, commands: int, seconds: float, *, pictures: bool) -> None:
     """One round: all commands at their times, then everything until its end."""
-    before, calls = measured.used(), len(measured.fake.rest.calls)
-    measured.memory = measured.memory or [measured.rss()]
-    watching = asyncio.create_task(watch(measured))
+    before, calls = measured.bot.used(), len(measured.fake.rest.calls)
+    measured.bot.memory = measured.bot.memory or [measured.bot.rss()]
+    watching = asyncio.create_task(measured.bot.watch())
     began = time.monotonic()
 
     async def one(number: int) -> Answer:
@@ -271,8 +199,8 @@ async def turn(measured: Side, commands: int, seconds: float, *, pictures: bool)
             measured.acks.append(call.at - answer.interaction.sent)
     await asyncio.sleep(3.0)
     watching.cancel()
-    measured.memory.append(measured.rss())
-    measured.cpu += measured.used() - before
+    measured.bot.memory.append(measured.bot.rss())
+    measured.cpu += measured.bot.used() - before
 
 
 async def suggest(measured: Side, user: User, channel: Channel, option: str) -> None:
@@ -284,32 +212,18 @@ async def suggest(measured: Side, user: User, channel: Channel, option: str) -> 
     measured.silent += not found
 
 
-async def watch(measured: Side) -> None:
-    """Look at the bot's memory, and at how late this process itself is."""
-    while True:
-        measured.peak = max(measured.peak, measured.rss())
-        for _ in range(20):
-            due = time.perf_counter() + 0.005
-            await asyncio.sleep(0.005)
-            measured.late.append(time.perf_counter() - due)
-
-
-def milliseconds(seconds: list[float], percent: int) -> float:
-    return statistics.quantiles(seconds, n=100)[percent - 1] * 1e3
-
-
 async def compare(args: argparse.Namespace, folder: Path) -> None:
     async with side("echo", folder, False) as bare, side("atelier", folder, args.debug) as ours:
         for _ in range(args.rounds):
             await turn(bare, args.commands, args.seconds, pictures=False)
             await turn(ours, args.commands, args.seconds, pictures=True)
-        told, _ = await stopped(ours), await stopped(bare)
+        told, _ = await ours.bot.stop(), await bare.bot.stop()
         total = args.commands * args.rounds
         print("| bot | ack p50 | p99 | Discord late by, p99 | processor time a command |")
         print("|---|---|---|---|---|")
         for name, one in (("bare echo (baseline)", bare), ("Atelier", ours)):
             times = " | ".join(f"{milliseconds(one.acks, p):.1f} ms" for p in (50, 99))
-            late = f"{milliseconds(one.late, 99):.1f} ms"
+            late = f"{milliseconds(one.bot.late, 99):.1f} ms"
             print(f"| {name} | {times} | {late} | {one.cpu / total * 1e3:.1f} ms |")
         ratios = [milliseconds(ours.acks, p) / milliseconds(bare.acks, p) for p in (50, 99)]
         print(f"| ratio | {ratios[0]:.2f}x | {ratios[1]:.2f}x | | {ours.cpu / bare.cpu:.2f}x |\n")
@@ -322,8 +236,7 @@ async def compare(args: argparse.Namespace, folder: Path) -> None:
         print(f"progress edits {edits - total}, optimum {told['optimum']}")
         print(f"429s {len(ours.fake.rest.limited)}, jobs lost {ours.lost} of {total}")
         for name, one in (("echo", bare), ("Atelier", ours)):
-            after = ", ".join(f"{one:.0f}" for one in one.memory)
-            print(f"memory of {name}: {after} MiB before and after each round, peak {one.peak:.0f}")
+            print(f"memory of {name}: {one.bot.told_memory()}")
         for text in told["slow"]:
             print(text)
 

@@ -17,7 +17,10 @@ from typing import Any
 
 import psutil
 
+from bot.app import App
+from bot.communities import Change
 from bot.jobs.pump import ProgressPump
+from bot.permissions import Requester
 from bot.surfaces.base import Progress
 
 SLOW_S = 0.05
@@ -64,6 +67,13 @@ class Watched:
         ProgressPump.close = noted_close  # type: ignore[method-assign, assignment]
 
 
+async def lift_quotas(app: App, community: str) -> None:
+    """Let everybody have as much in the queue as they like."""
+    quotas = ("requester_queued", "requester_running", "community_queued")
+    change, owner = Change(dict.fromkeys(quotas, None)), Requester("owner", owner=True)
+    await app.communities.change(community, change, base=0, by=owner)
+
+
 class SlowCalls(logging.Handler):
     """What asyncio's debug mode says of calls that held the loop."""
 
@@ -85,11 +95,14 @@ class SlowCalls(logging.Handler):
 
 @dataclass
 class Child:
-    """A bot's process. Memory is in MiB: before and after each round, and the most of all."""
+    """A bot's process. `memory` is in MiB: before and after each round. `late` is how late this
+    process itself was, in seconds, which is part of whatever is timed here.
+    """
 
     process: asyncio.subprocess.Process
     memory: list[float] = field(default_factory=list)
     peak: float = 0.0
+    late: list[float] = field(default_factory=list)
 
     def rss(self) -> float:
         """MiB."""
@@ -100,11 +113,19 @@ class Child:
         times = psutil.Process(self.process.pid).cpu_times()
         return float(times.user + times.system)
 
-    async def watch_memory(self) -> None:
-        """Keep `peak` until cancelled."""
+    async def watch(self) -> None:
+        """Keep `peak` and `late` until cancelled."""
         while True:
             self.peak = max(self.peak, self.rss())
-            await asyncio.sleep(0.1)
+            for _ in range(20):
+                due = time.perf_counter() + 0.005
+                await asyncio.sleep(0.005)
+                self.late.append(time.perf_counter() - due)
+
+    def told_memory(self) -> str:
+        """What there is to say about its memory."""
+        rounds = ", ".join(f"{one:.0f}" for one in self.memory)
+        return f"{rounds} MiB before and after each round, peak {self.peak:.0f}"
 
     async def stop(self) -> dict[str, Any]:
         """End the bot; returns what it has to say."""

@@ -1,7 +1,6 @@
 """`atelier slack`: what the owner needs while making the Slack app."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -23,9 +22,11 @@ def manifest(
     ] = None,
 ) -> None:
     """Print the manifest that makes the app: with that address, else for Socket Mode."""
+    from pydantic import TypeAdapter
+
     from bot.exit import Exit
     from bot.registry_cli import end, say
-    from bot.settings import SettingsError, load_settings
+    from bot.settings import BaseUrl, SettingsError, load_settings
     from bot.surfaces.slack.http import PATH
     from bot.surfaces.slack.manifest import page
 
@@ -35,9 +36,12 @@ def manifest(
         except SettingsError as error:
             end(str(error), Exit.BAD_INPUT)
         url = None if settings.slack_app_token is not None else settings.public_url
-    if url is not None and (urlsplit(url).scheme != "https" or not urlsplit(url).hostname):
-        end(f"Slack sends events to https addresses only, not to {url[:200]}.", Exit.BAD_INPUT)
-    address = None if url is None else url.rstrip("/") + PATH
+    try:
+        address = None if url is None else TypeAdapter(BaseUrl).validate_python(url) + PATH
+    except ValueError:
+        address = ""
+    if address is not None and not address.startswith("https:"):
+        end(f"Slack sends events to https addresses only, not to {url}.", Exit.BAD_INPUT)
     where = "Socket Mode" if address is None else f"events at {address}"
     say(f"This manifest is for {where}.")
     typer.echo(page(address), nl=False)

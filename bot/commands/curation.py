@@ -12,7 +12,7 @@ from typing import Final
 from bot.commands.presets import GONE, Details, details
 from bot.registry import Registry
 from lora_registry import curating
-from lora_registry.curating import Listing
+from lora_registry.curating import Act, Listing
 from lora_registry.errors import (
     NameTaken,
     Refused,
@@ -133,6 +133,38 @@ async def inbox(registry: Registry, viewer: Viewer, place: Place) -> Inbox:
     """
     store = registry.moderation
     return Inbox(place, await store.waiting(viewer, place), await store.reports(viewer, place))
+
+
+async def act(
+    registry: Registry,
+    viewer: Viewer,
+    what: Act,
+    preset_id: str,
+    rev: int,
+    place: Place,
+    reason: str = "",
+) -> Done:
+    """Do what a button of a card or list says; `rev` is the revision that was looked at.
+
+    Raises:
+        UnknownRevision, Refused: says why not.
+    """
+    match what:
+        case Act.SHARE:
+            return await share(registry, viewer, preset_id, rev, place)
+        case Act.WITHDRAW:
+            return await withdraw(registry, viewer, preset_id, place)
+        case Act.APPROVE:
+            return await approve(registry, viewer, preset_id, rev, place)
+        case Act.REJECT:
+            return await reject(registry, viewer, preset_id, place, reason)
+        case Act.HIDE | Act.SHOW:
+            hidden = what is Act.HIDE
+            return await hide(registry, viewer, preset_id, place, hidden=hidden, reason=reason)
+        case Act.PIN | Act.UNPIN:
+            return await pin(registry, viewer, preset_id, place, pinned=what is Act.PIN)
+        case Act.REPORT:
+            return await report(registry, viewer, preset_id, rev, place, reason)
 
 
 # --- What owners do ---------------------------------------------------------------------------

@@ -129,7 +129,7 @@ class MyDefaults:
             "num_images": mine.images,
         }
         if mine.size is not None:
-            fields["image_size"] = mine.size.model_dump()
+            fields["image_size"] = mine.size
         names = tuple(sorted(_DRAWN.intersection(change.values)))
         try:
             request = parse_request(fields)

@@ -19,7 +19,7 @@ MOST_LINES: Final = 200
 """Lines of one community that may wait; further ones are counted and left out."""
 MOST_COMMUNITIES: Final = 2000
 MOST_CHARACTERS: Final = 1000
-_PAUSE_S: Final = 2.0
+PAUSE_S: Final = 2.0
 """Between two rounds of posts; what comes meanwhile is told together."""
 _FLUSH_S: Final = 5.0
 
@@ -34,12 +34,10 @@ class Ledger(ABC):
         community: Callable[[str], Awaitable[Effective[CommunitySettings]]],
         *,
         most_text: int,
-        pause: float = _PAUSE_S,
     ) -> None:
         """`most_text` is the number of characters of one message."""
         self._community = community
         self._most_text = most_text
-        self._pause = pause
         self._waiting: dict[str, deque[str]] = {}
         self._left_out: dict[str, int] = {}
         self._wake = asyncio.Event()
@@ -83,7 +81,7 @@ class Ledger(ABC):
             await self._wake.wait()
             self._wake.clear()
             await self._round()
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(PAUSE_S)
 
     async def _round(self) -> None:
         """Post what waits now, one community after the other."""

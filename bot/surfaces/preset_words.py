@@ -47,7 +47,7 @@ _LABELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A button of a card: its verb and argument, and what is written on it."""
+    """A button of a card: its argument, what is written on it, and its verb, perhaps an `Act`."""
 
     verb: str
     label: str

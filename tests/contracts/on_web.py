@@ -23,6 +23,7 @@ from tests.contracts.scene import Card, Run, State
 from tests.fakes.site import INSTANCE, Site, site
 
 _AGAIN_S = 0.05
+_GOING_ON, _ENDED = frozenset({"queued", "running"}), frozenset({"done"})
 
 
 class OnWeb:
@@ -37,8 +38,8 @@ class OnWeb:
         self._site: Site | None = None
         self._jobs: dict[str, Any] = {}
         self._page: asyncio.Task[None] | None = None
-        self.broken: str | None = None
-        """The state of a job at whose sight the page loses its connection, once."""
+        self.broken: frozenset[str] = frozenset()
+        """The states of a job at whose sight the page loses its connection, once."""
         self._trouble = contextlib.ExitStack()
 
     @property
@@ -79,10 +80,10 @@ class OnWeb:
         return found
 
     def break_upload(self, *, after: bool) -> None:
-        self.broken = "done" if after else "running"
+        self.broken = _ENDED if after else _GOING_ON
 
     def limit(self) -> None:
-        self.broken = "running"
+        self.broken = _ENDED
         self._trouble.enter_context(patch.object(surface, "MOST_PAGES", 0))
 
     async def later(self) -> None:
@@ -119,8 +120,8 @@ class OnWeb:
                     return
                 for job in data["jobs"] if name == "hello" else [data]:
                     self._jobs[job["id"]] = job
-                    if self.broken == job["state"]:
-                        self.broken = None
+                    if job["state"] in self.broken:
+                        self.broken = frozenset()
                         return
 
     async def _fetched(self, url: str) -> bytes | None:
@@ -151,4 +152,4 @@ async def on_web(folder: Path) -> AsyncIterator[OnWeb]:
     """The scene."""
     scene = OnWeb(folder)
     yield scene
-    assert scene.broken is None, "never met"
+    assert not scene.broken, "never met"

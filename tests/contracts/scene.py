@@ -69,6 +69,9 @@ class Run:
         found = await self.jobs.get(job.id)
         assert found is not None
         await Delivery(self.jobs, self.pictures, surfaces, treat).deliver(found)
+        again = await self.jobs.get(job.id)
+        assert again is not None
+        assert again.deliveries == found.deliveries, "it failed at first"
 
     def dies(self) -> None:
         """From now on nothing is noted any more: whoever tries to is gone, as in a crash."""

@@ -66,7 +66,7 @@ async def test_a_command_becomes_a_card_with_the_picture_and_its_buttons_outlive
 ) -> None:
     async with life(tmp_path, discord) as (_, service):
         answer = await discord.slash(ana, general, "imagine", prompt=CIRCLE, seed=5)
-        card = await answer.message.until(lambda m: m.pictures)
+        card = await answer.message.until(lambda m: "Again" in m.buttons)
         [picture] = card.pictures
         assert not picture.spoiler
         assert "circle" in (picture.alt or "")
@@ -82,7 +82,7 @@ async def test_a_command_becomes_a_card_with_the_picture_and_its_buttons_outlive
     async with life(tmp_path, discord) as (command, service):
         done = await slow.message.until(lambda m: len(m.pictures) == 4)
         again = await discord.click(ana, card, "Again")
-        another = await again.message.until(lambda m: m.pictures)
+        another = await again.message.until(lambda m: "Again" in m.buttons)
         assert opened(another.pictures[0]).tobytes() != drawn.tobytes()
         assert await asyncio.to_thread(service.ready)
         assert discord.token not in service.log
@@ -97,7 +97,7 @@ async def test_what_is_flagged_arrives_behind_a_spoiler(
 ) -> None:
     async with life(tmp_path, discord):
         answer = await discord.slash(ana, general, "imagine", prompt="a red chili pepper", seed=3)
-        card = await answer.message.until(lambda m: m.pictures)
+        card = await answer.message.until(lambda m: "Again" in m.buttons)
         assert all(picture.spoiler for picture in card.pictures)
 
 

@@ -167,7 +167,8 @@ def test_a_dropped_picture_fills_the_field_and_edit_does_too(page: Page, tmp_pat
     file.write_bytes(data)
     page.set_input_files("#file", file)
     command = (
-        f"/imagine {CIRCLE} --size landscape_4_3 --steps 4 --guidance 3.5 --seed 12 --model flux-1"
+        f"/imagine {CIRCLE} --preset none --size landscape_4_3 --steps 4 --guidance 3.5 --seed 12 "
+        "--images 1 --model flux-1"
     )
     expect(page.locator("#words")).to_have_value(command)
     page.fill("#words", "")

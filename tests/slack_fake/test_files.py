@@ -153,3 +153,19 @@ async def test_bytes_are_given_for_the_token_only(
             headers = {"Authorization": f"Bearer {token}"}
             async with session.get(url, headers=headers) as answer:
                 assert await answer.read() == expected
+
+
+async def test_the_app_knows_a_persons_file_where_it_is_itself(
+    slack: FakeSlack, client: AsyncWebClient, general: Channel, ana: User
+) -> None:
+    message = slack.attach(ana, general, "cat.png", picture(), "look")
+    [file] = message.files
+    about = (await client.files_info(file=file.id))["file"]
+    assert (about["user"], about["mimetype"]) == (ana.id, "image/png")
+    secret = slack.channel("secret", ana, private=True, has_bot=False)
+    [hidden] = slack.attach(ana, secret, "cat.png", picture()).files
+    with pytest.raises(SlackApiError) as caught:
+        await client.files_info(file=hidden.id)
+    assert caught.value.response["error"] == "file_not_found"
+    slack.invite(secret)
+    assert (await client.files_info(file=hidden.id))["ok"]

@@ -1,7 +1,8 @@
 """Sharing presets, reporting them, and deciding about them: clicks, forms and `/preset waiting`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -15,12 +16,14 @@ from bot.surfaces.discord import cards, places
 from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.desk import Desk, Handler, Interaction
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.preset_card import ALL, Shown, looked_at, made
+from bot.surfaces.discord.preset_card import Shown, looked_at, made
 from bot.surfaces.discord.preset_inbox import LIST, listed
 from bot.surfaces.discord.preset_use import values
 from bot.surfaces.discord.suggestions import Suggestions
 from bot.surfaces.discord.text import safe
 from bot.surfaces.discord.trouble import told
+from bot.surfaces.preset_words import ALL
+from lora_registry.curating import Act
 from lora_registry.errors import RegistryError
 from lora_registry.models import Viewer
 from lora_registry.permissions import PUBLIC, Place
@@ -72,26 +75,35 @@ async def _rename(desk: Desk, interaction: Interaction, preset: str, name: str) 
 
 # --- Clicks -----------------------------------------------------------------------------------
 
-Deed = Callable[[Viewer, Place], Awaitable[Done]]
 
-
-async def _done(
-    desk: Desk, interaction: Interaction, custom_id: CustomId, place: Place, deed: Deed
-) -> None:
+async def _act(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
     """Do it, note it in the log of the server, and show anew what was clicked on."""
     await interaction.response.defer()
-    viewer = await desk.viewer(interaction)
-    done = await deed(viewer, place)
+    act, viewer = _ACTS[custom_id.verb], await desk.viewer(interaction)
+    place = PUBLIC if custom_id.argument.endswith(f",{ALL}") else here(interaction)
+    rev = int(custom_id.argument.partition(",")[0])
+    reason = values(interaction.data or {})["reason"] if act in _REASONED else ""
+    done = await curation.act(desk.registry, viewer, act, custom_id.subject, rev, place, reason)
     if done.noted is not None and place != PUBLIC:
-        hint = " (`/preset waiting`)" if custom_id.verb in {"share", _REPORTED} else ""
+        hint = " (`/preset waiting`)" if act in {Act.SHARE, Act.REPORT} else ""
         desk.ledger.note(place.id, f"<@{viewer.requester}> {safe(done.noted, 400)}{hint}")
     await (await _anew(desk, interaction, custom_id, viewer, done)).answer(interaction)
+
+
+async def _settle(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
+    await interaction.response.defer()
+    viewer, place = await desk.viewer(interaction), here(interaction)
+    done = await curation.settle(desk.registry, viewer, int(custom_id.subject))
+    if done.noted is not None:
+        desk.ledger.note(place.id, f"<@{viewer.requester}> {safe(done.noted, 400)}")
+    shown = Shown(listed(await curation.inbox(desk.registry, viewer, place)))
+    await shown.answer(interaction)
 
 
 async def _anew(
     desk: Desk, interaction: Interaction, custom_id: CustomId, viewer: Viewer, done: Done
 ) -> Shown:
-    if custom_id.verb == "settle" or custom_id.argument.endswith(f",{LIST}"):
+    if custom_id.argument.endswith(f",{LIST}"):
         return Shown(listed(await curation.inbox(desk.registry, viewer, here(interaction))))
     try:
         card = await looked_at(desk, interaction, custom_id)
@@ -111,141 +123,68 @@ def here(interaction: Interaction) -> Place:
     return Place.community(places.place(interaction).community)
 
 
-def _place(interaction: Interaction, custom_id: CustomId) -> Place:
-    """The place that a button names."""
-    return PUBLIC if custom_id.argument.endswith(f",{ALL}") else here(interaction)
-
-
-def _rev(custom_id: CustomId) -> int:
-    return int(custom_id.argument.partition(",")[0])
-
-
-async def _share(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        rev = _rev(custom_id)
-        return await curation.share(desk.registry, viewer, custom_id.subject, rev, place)
-
-    await _done(desk, interaction, custom_id, _place(interaction, custom_id), deed)
-
-
-async def _withdraw(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        return await curation.withdraw(desk.registry, viewer, custom_id.subject, place)
-
-    await _done(desk, interaction, custom_id, _place(interaction, custom_id), deed)
-
-
-async def _approve(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        rev = _rev(custom_id)
-        return await curation.approve(desk.registry, viewer, custom_id.subject, rev, place)
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
-async def _show(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        subject = custom_id.subject
-        return await curation.hide(desk.registry, viewer, subject, place, hidden=False)
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
-async def _pin(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        pinned = custom_id.verb == "pin"
-        return await curation.pin(desk.registry, viewer, custom_id.subject, place, pinned=pinned)
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
-async def _settle(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        return await curation.settle(desk.registry, viewer, int(custom_id.subject))
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
 # --- Forms that ask why -----------------------------------------------------------------------
 
-_REJECTED: Final = "rejected"
-_HIDDEN: Final = "hidden"
-_REPORTED: Final = "preset_reported"
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """A form that asks for a reason; `verb` is what it does."""
+
+    verb: str
+    title: str
+    about: str = "Its owner reads this."
+    required: bool = False
 
 
-def _why(verb: str, custom_id: CustomId, title: str, about: str, *, required: bool) -> Modal:
-    """A form of one field, for a reason."""
-    again = CustomId(verb, custom_id.subject, custom_id.argument)
-    modal = Modal(title=title, custom_id=str(again))
+async def _ask_why(_: Desk, interaction: Interaction, custom_id: CustomId) -> None:
+    why = _REASONS[custom_id.verb]
+    again = CustomId(why.verb, custom_id.subject, custom_id.argument)
+    modal = Modal(title=why.title, custom_id=str(again))
     reason: TextInput[LayoutView] = TextInput(
         custom_id="reason",
         style=TextStyle.paragraph,
-        required=required,
+        required=why.required,
         max_length=MOST_REASON,
     )
-    modal.add_item(Label(text="Why", description=about, component=reason))
+    modal.add_item(Label(text="Why", description=why.about, component=reason))
     modal.stop()  # the library need not keep it
-    return modal
+    await interaction.response.send_modal(modal)
 
 
-def _reason(interaction: Interaction) -> str:
-    return values(interaction.data or {})["reason"]
+_REASONS: Final[Mapping[str, _Reason]] = MappingProxyType(
+    {
+        "reject": _Reason("rejected", "Reject"),
+        "hide": _Reason("hidden", "Hide"),
+        "preset_report": _Reason(
+            "preset_reported",
+            "Report a preset",
+            "What is wrong with it? Those who decide read this, and who wrote it.",
+            required=True,
+        ),
+    }
+)
 
+_REASONED: Final = frozenset({Act.REJECT, Act.HIDE, Act.REPORT})
+"""What comes from a form with a reason."""
 
-async def _reject(_: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    form = _why(_REJECTED, custom_id, "Reject", "Its owner reads this.", required=False)
-    await interaction.response.send_modal(form)
-
-
-async def _rejected(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        why = _reason(interaction)
-        return await curation.reject(desk.registry, viewer, custom_id.subject, place, why)
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
-async def _hide(_: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    form = _why(_HIDDEN, custom_id, "Hide", "Its owner reads this.", required=False)
-    await interaction.response.send_modal(form)
-
-
-async def _hidden(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        why = _reason(interaction)
-        return await curation.hide(desk.registry, viewer, custom_id.subject, place, reason=why)
-
-    await _done(desk, interaction, custom_id, here(interaction), deed)
-
-
-async def _report(_: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    about = "What is wrong with it? Those who decide read this, and who wrote it."
-    form = _why(_REPORTED, custom_id, "Report a preset", about, required=True)
-    await interaction.response.send_modal(form)
-
-
-async def _reported_form(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
-    async def deed(viewer: Viewer, place: Place) -> Done:
-        why, rev = _reason(interaction), _rev(custom_id)
-        return await curation.report(desk.registry, viewer, custom_id.subject, rev, place, why)
-
-    await _done(desk, interaction, custom_id, _place(interaction, custom_id), deed)
-
+_ACTS: Final[Mapping[str, Act]] = MappingProxyType(
+    {
+        "share": Act.SHARE,
+        "withdraw": Act.WITHDRAW,
+        "approve": Act.APPROVE,
+        "rejected": Act.REJECT,
+        "hidden": Act.HIDE,
+        "show": Act.SHOW,
+        "pin": Act.PIN,
+        "unpin": Act.UNPIN,
+        "preset_reported": Act.REPORT,
+    }
+)
 
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
-        "share": _share,
-        "withdraw": _withdraw,
-        "approve": _approve,
-        "reject": _reject,
-        _REJECTED: _rejected,
-        "hide": _hide,
-        _HIDDEN: _hidden,
-        "show": _show,
-        "pin": _pin,
-        "unpin": _pin,
-        "preset_report": _report,
-        _REPORTED: _reported_form,
+        **dict.fromkeys(_ACTS, _act),
+        **dict.fromkeys(_REASONS, _ask_why),
         "settle": _settle,
     }
 )

@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import discord
@@ -29,9 +29,8 @@ class Ledger(ledger.Ledger):
         self,
         messages: Messages,
         community: Callable[[str], Awaitable[Effective[CommunitySettings]]],
-        **options: Any,
     ) -> None:
-        super().__init__(community, most_text=MOST_TEXT, **options)
+        super().__init__(community, most_text=MOST_TEXT)
         self._messages = messages
 
     def note(self, community: str, line: str) -> None:

@@ -11,7 +11,8 @@ from discord.ui import ActionRow, Button, Item, LayoutView, MediaGallery, TextDi
 
 from bot.commands import curation
 from bot.commands.curation import Card
-from bot.commands.presets import Details, UsedLora
+from bot.commands.presets import Details
+from bot.surfaces import preset_words
 from bot.surfaces.discord import cards, places, preset_use
 from bot.surfaces.discord.answers import Answer
 from bot.surfaces.discord.desk import Desk, Handler, Interaction, draw
@@ -19,34 +20,11 @@ from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.messages import Upload
 from bot.surfaces.discord.preset_examples import Example, examples
 from bot.surfaces.discord.text import plain, safe, whole_lines
-from lora_registry.curating import Act, Listing
-from lora_registry.permissions import PUBLIC, Place, PlaceKind, State
-from lora_registry.revisions import Preset
+from bot.surfaces.preset_words import LEVELS
+from lora_registry.permissions import PUBLIC, Place
 
-ALL: Final = "all"
-HERE: Final = "here"
-"""Which place a button is about: everybody on this Atelier, or this server."""
-
-LEVELS: Final = ("safe for everybody", "suggestive", "mature", "explicit", "extreme")
-_AUDIENCE: Final = {
-    PlaceKind.PERSON: "its owner alone",
-    PlaceKind.COMMUNITY: "everybody in this server",
-    PlaceKind.PUBLIC: "everybody on this Atelier",
-}
-_SHARED: Final = (Act.SHARE, Act.WITHDRAW)
-_LABELS: Final = {
-    (Act.SHARE, False): "Share here",
-    (Act.WITHDRAW, False): "Withdraw here",
-    (Act.SHARE, True): "Share with everybody",
-    (Act.WITHDRAW, True): "Withdraw from everybody",
-    (Act.APPROVE, False): "Approve",
-    (Act.REJECT, False): "Reject",
-    (Act.HIDE, False): "Hide",
-    (Act.SHOW, False): "Show again",
-    (Act.PIN, False): "Pin",
-    (Act.UNPIN, False): "Unpin",
-}
-"""What is written on the button for an act, here or (True) in public, in the order of the card."""
+PLACE: Final = "server"
+"""What Discord calls a community."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +93,7 @@ def view(
             for one in examples
         )
         items.append(MediaGallery(*gallery))
-    if standing := _standing(card):
+    if standing := preset_words.standing(card, safe, PLACE):
         items.append(TextDisplay(whole_lines((f"-# {line}" for line in standing), 600)))
     offered = buttons(card, liked=liked)
     rows = (ActionRow(*offered[i : i + 5]) for i in range(0, len(offered), 5))
@@ -124,24 +102,12 @@ def view(
 
 def buttons(card: Card, *, liked: bool = False) -> list[Button[LayoutView]]:
     """What would work for this viewer now."""
-    revision = card.details.revision
-    about = revision.preset.id, str(revision.rev)
-    offered = []
-    if card.obstacle is None:
-        first = press("preset_use", "Draw with it", *about)
-        first.style = ButtonStyle.primary
-        offered += [first, press("like", "Unlike" if liked else "Like", *about)]
-    if card.own:
-        offered.append(press("preset_edit", "Edit", about[0]))
-    elif card.obstacle is None:
-        offered.append(press("preset_fork", "Copy", *about))
-    for (act, public), label in _LABELS.items():
-        for one in card.listings:
-            if act in one.acts and (one.place == PUBLIC) == public:
-                where = f",{_which(one)}" if act in _SHARED else ""
-                offered.append(press(act, label, about[0], about[1] + where))
-    if at := next((one for one in card.listings if Act.REPORT in one.acts), None):
-        offered.append(press("preset_report", "Report", about[0], f"{about[1]},{_which(at)}"))
+    preset, offered = card.details.revision.preset, []
+    for one in preset_words.offers(card, liked=liked):
+        button = press(one.verb, one.label, preset.id, one.argument)
+        if one.verb == "preset_use":
+            button.style = ButtonStyle.primary
+        offered.append(button)
     return offered
 
 
@@ -155,37 +121,26 @@ def details(shown: Details, most: int = 3900) -> str:
     """All of one revision, as far as there is room for it."""
     revision, body = shown.revision, shown.revision.body
     preset = revision.preset
-    said = {
-        "size": body.size and f"{body.size.width}x{body.size.height}",
-        "steps": body.steps,
-        "guidance": body.guidance,
-        "speed": body.speed,
-        "images": body.count,
-    }
-    own = " · ".join(f"{name} {value}" for name, value in said.items() if value is not None)
     lines = [
         f"**{safe(shown.name, 80)}** {safe(body.title, 80)}",
         *([safe(body.description, 300)] if body.description else []),
         f"-# {safe(preset.reference, 80)} · revision {revision.rev} of {preset.head} · "
         f"sha256:{revision.sha256[:8]} · {body.model}",
-        f"-# {LEVELS[shown.nsfw]} · open to {_AUDIENCE[shown.audience]} · "
-        f"{_times(preset)}{_terms(shown)}",
+        f"-# {LEVELS[shown.nsfw]} · open to {preset_words.audience(shown, PLACE)} · "
+        f"{preset_words.times(preset)}{_terms(shown)}",
         f"Template: {safe(body.template, 300)}",
-        f"Settings: {own or 'those of the model'}",
-        *map(_lora, shown.loras[:8]),
-        *(f"- blank {safe(one.name, 30)}: {preset_use.takes(one)}" for one in body.variables),
+        f"Settings: {preset_words.settings(body)}",
+        *(f"• {preset_words.lora(one, safe)}" for one in shown.loras[:8]),
+        *(
+            f"• blank {safe(one.name, 30)}: {preset_words.takes(one, safe)}"
+            for one in body.variables
+        ),
         *([f"-# Tags: {', '.join(body.tags)}"] if body.tags else []),
         *([f"-# Forked from {safe(shown.parent, 80)}"] if shown.parent else []),
         *([f"-# {_others(shown.shadowed)}"] if shown.shadowed else []),
         f"-# `/imagine` takes it as preset {safe(shown.name, 80)}",
     ]
     return whole_lines(lines, most)
-
-
-def _times(preset: Preset) -> str:
-    used = "once" if preset.uses == 1 else f"{preset.uses:,} times"
-    liked = "1 like" if preset.likes == 1 else f"{preset.likes:,} likes"
-    return f"used {used} · {liked}"
 
 
 def _terms(shown: Details) -> str:
@@ -195,41 +150,6 @@ def _terms(shown: Details) -> str:
 
 def _others(shadowed: tuple[str, ...]) -> str:
     return f"The same short name also belongs to {safe(', '.join(shadowed), 200)}."
-
-
-def _lora(one: UsedLora) -> str:
-    words = f" adds {safe(', '.join(one.words), 60)}" if one.words else ""
-    missing = "" if one.known else " (not known here)"
-    return f"- LoRA {safe(one.lora.name, 60)}:{one.lora.scale:g}{words}{missing}"
-
-
-def _standing(card: Card) -> list[str]:
-    """How it stands, for its owner and who decides about it."""
-    lines = [] if card.obstacle is None else [safe(card.obstacle, 300)]
-    for one in card.listings:
-        where, now = "In public" if one.place == PUBLIC else "In this server", one.standing
-        if now is None:
-            continue
-        why = f": {safe(now.reason, 200)}" if now.reason else ""
-        found = []
-        if now.state is State.HIDDEN:
-            found.append(f"hidden by a curator{why}")
-        elif now.rev is not None:
-            found.append(f"revision {now.rev} is shown")
-            if why and now.asked is None:
-                found.append(f"a curator has said no to a later one{why}")
-        elif now.asked is None:
-            found.append(f"a curator has said no{why}")
-        if now.asked is not None:
-            found.append(f"revision {now.asked} waits for approval")
-        if now.pinned:
-            found.append("pinned")
-        lines.append(f"{where}: {', '.join(found)}")
-    return lines
-
-
-def _which(listing: Listing) -> str:
-    return ALL if listing.place == PUBLIC else HERE
 
 
 # --- Clicks -----------------------------------------------------------------------------------

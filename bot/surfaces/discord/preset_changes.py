@@ -16,6 +16,7 @@ from bot.commands import preset_text, presets
 from bot.commands.preset_text import PresetText
 from bot.commands.presets import Version
 from bot.communities import SettingsError
+from bot.surfaces import preset_fields, preset_words
 from bot.surfaces.discord import cards, preset_forms
 from bot.surfaces.discord.answers import Answer, tell
 from bot.surfaces.discord.desk import Desk, Handler, Interaction
@@ -34,10 +35,6 @@ DELETE: Final = "preset_delete"
 RESTORE: Final = "preset_restore"
 LIKE: Final = "like"
 
-NOT_ASKED: Final = (
-    "It has another revision since you were asked, so nothing was deleted. With /preset delete you "
-    "are asked anew."
-)
 MOST_REVISIONS: Final = 15
 """Revisions in a history; the menu below it has a few more."""
 _MENU: Final = 25
@@ -165,12 +162,12 @@ async def _edited(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
 
 def new_form(text: PresetText) -> Filled:
     """The form of a preset to be made."""
-    return Filled(CustomId(preset_forms.NEW), dataclasses.asdict(text))
+    return Filled(CustomId(preset_fields.NEW), dataclasses.asdict(text))
 
 
 def _edit_form(head: Revision) -> Filled:
     """The form remembers on which revision it was opened, so that no change is lost to another."""
-    custom_id = CustomId(preset_forms.EDITED, head.preset.id, str(head.rev))
+    custom_id = CustomId(preset_fields.EDITED, head.preset.id, str(head.rev))
     return Filled(custom_id, dataclasses.asdict(preset_text.text_of(head.body)))
 
 
@@ -217,8 +214,7 @@ def history_view(seen: Viewer, versions: Sequence[Version], said: str | None = N
 
 def _line(version: Version) -> str:
     revision = version.revision
-    note = [f"“{revision.note}”"] if revision.note else []
-    what = ", ".join([*version.changes, *note])
+    what = preset_words.changes(version)
     made = f"- **{revision.rev}** · <t:{int(revision.created_at)}:d>"
     return f"{made} · {safe(what, 120)}" if what else made
 
@@ -245,26 +241,16 @@ def _really(head: Revision) -> LayoutView:
         style=ButtonStyle.danger,
         custom_id=str(CustomId(DELETE, preset.id, str(head.rev))),
     )
-    many = "its only revision" if preset.head == 1 else f"all its {preset.head} revisions"
     return cards.note(
-        f"Delete **{safe(preset.reference, 100)}** with {many}, for good? Pictures that were drawn "
-        "with it stay, and so do copies that others have made.",
+        f"Delete **{safe(preset.reference, 100)}** with {preset_words.revisions(preset)}, for "
+        "good? Pictures that were drawn with it stay, and so do copies that others have made.",
         ActionRow(yes),
     )
 
 
 async def _liked(desk: Desk, seen: Viewer, preset: Revision) -> LayoutView:
     now = await presets.like(desk.registry, seen, preset)
-    name = f"**{safe(preset.preset.reference, 100)}**"
-    did = f"You like {name} now." if now.liked else f"You no longer like {name}."
-    match now.likes:
-        case 0:
-            many = "Nobody does at the moment."
-        case 1:
-            many = "You are the first." if now.liked else "One person does."
-        case _:
-            many = f"{now.likes:,} people do."
-    return cards.note(f"{did} {many}")
+    return cards.note(preset_words.liking(f"**{safe(preset.preset.reference, 100)}**", now))
 
 
 # --- Clicks -----------------------------------------------------------------------------------
@@ -284,7 +270,7 @@ async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
     async def deleted(seen: Viewer) -> LayoutView:
         head = await presets.revision_of(desk.registry, seen, custom_id.subject)
         if str(head.rev) != custom_id.argument:
-            raise Refused(NOT_ASKED)
+            raise Refused(preset_words.NOT_ASKED)
         await presets.delete(desk.registry, seen, head)
         return cards.note(f"**{safe(head.preset.reference, 100)}** is deleted.")
 
@@ -334,9 +320,9 @@ async def _replace(desk: Desk, interaction: Interaction, find: View) -> None:
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         EDIT: _open_edit,
-        preset_forms.FORK: _fork,
-        preset_forms.NEW: _created,
-        preset_forms.EDITED: _edited,
+        preset_fields.FORK: _fork,
+        preset_fields.NEW: _created,
+        preset_fields.EDITED: _edited,
         DELETE: _delete,
         RESTORE: _restore,
         LIKE: _like,

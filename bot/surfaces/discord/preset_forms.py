@@ -26,13 +26,10 @@ from bot.surfaces.discord.desk import Desk, Handler, Interaction
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.recipes import NoRecipe
 from bot.surfaces.discord.text import code, safe, uncode
+from bot.surfaces.preset_fields import FORMS, Field
 from lora_registry.errors import EditConflict, RegistryError
-from lora_registry.models import MAX_TEMPLATE, Viewer
+from lora_registry.models import Viewer
 
-NEW: Final = "preset_new"
-EDITED: Final = "preset_edited"
-FORK: Final = "preset_fork"
-SAVED: Final = "saved"
 CORRECT: Final = "correct"
 
 LATE: Final = "This took a moment to look up. Here it is:"
@@ -47,46 +44,6 @@ _ALL_THE_SAME: Final = "Use mine all the same"
 _CHUNK: Final = 3800
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a form; `most` is in characters."""
-
-    name: str
-    label: str
-    about: str
-    most: int
-    example: str | None = None
-    long: bool = False
-    required: bool = False
-
-
-_NAME: Final = Field("name", "Name", "What people type: a–z, 0–9 and hyphens", 100, required=True)
-_TITLE: Final = Field("title", "Title", "One line", 120)
-_LORAS: Final = Field("loras", "LoRAs", "By name, with their scales", 2000, "glow:0.5, ink:0.7")
-_TEMPLATE: Final = Field(
-    "template", "Template", "{prompt} is what somebody asks for", MAX_TEMPLATE, long=True
-)
-_SETTINGS: Final = Field(
-    "settings",
-    "Settings",
-    "A line each: size, steps, guidance, speed, seed, images, model, variable, tags, licence, nsfw",
-    4000,
-    "size: square_hd, steps: 20, guidance: 3.5",
-    long=True,
-)
-_DESCRIPTION: Final = Field("description", "Description", "What it is for", 4000, long=True)
-
-FORMS: Final[Mapping[str, tuple[str, tuple[Field, ...]]]] = MappingProxyType(
-    {
-        NEW: ("New preset", (_NAME, _TITLE, _LORAS, _TEMPLATE, _SETTINGS)),
-        EDITED: ("Edit preset", (_TITLE, _DESCRIPTION, _LORAS, _TEMPLATE, _SETTINGS)),
-        FORK: ("Copy preset", (_NAME,)),
-        SAVED: ("Save as preset", (_NAME, _TITLE, _TEMPLATE)),
-    }
-)
-"""Title and fields of each form, by the verb of its custom id."""
 
 
 @dataclass(frozen=True, slots=True)

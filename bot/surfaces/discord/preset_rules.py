@@ -1,7 +1,7 @@
 """`/preset rules`: who may publish in a server, what is denied there, and what is installed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast, get_args
 
@@ -13,7 +13,7 @@ from bot.commands import preset_rules
 from bot.commands.curation import MOST_REASON, Done
 from bot.commands.preset_rules import KINDS, Effect
 from bot.surfaces.discord.answers import Answer
-from bot.surfaces.discord.curation import Deed, here
+from bot.surfaces.discord.curation import here
 from bot.surfaces.discord.desk import Desk, Handler, Interaction
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.preset_rules_panel import panel
@@ -23,6 +23,8 @@ from bot.surfaces.discord.trouble import told
 from lora_registry.errors import Refused
 from lora_registry.models import Viewer
 from lora_registry.permissions import Place, Publishing, RuleKind
+
+Deed = Callable[[Viewer, Place], Awaitable[Done]]
 
 
 def add_rules(group: app_commands.Group, desk: Desk) -> None:

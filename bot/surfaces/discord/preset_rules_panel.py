@@ -9,8 +9,9 @@ from discord.ui import ActionRow, Item, LayoutView, Select, TextDisplay
 from bot.commands.preset_rules import PUBLISHING, House, NamedRule
 from bot.surfaces.discord import cards
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.preset_card import LEVELS, press
+from bot.surfaces.discord.preset_card import press
 from bot.surfaces.discord.text import plain, safe, whole_lines
+from bot.surfaces.preset_words import LEVELS
 
 PER_PAGE: Final = 20
 """Rules that are shown at once; a menu has room for 25."""

@@ -1,18 +1,16 @@
 """The form of “Draw with it”: a prompt, and the blanks of a preset as fields of their kind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from discord import SelectOption, TextStyle
 from discord.ui import Item, Label, LayoutView, Modal, Select, TextInput
 
-from bot.commands.fields import wish as wish_of_fields
+from bot.commands import preset_use
 from bot.commands.prompt import Wish
 from bot.surfaces.discord.ids import CustomId
-from bot.surfaces.discord.text import plain, safe
+from bot.surfaces.discord.text import plain
 from lora_registry.models import ChoiceVariable, NumberVariable, TextVariable, Variable
-from lora_registry.names import Reference
 from lora_registry.revisions import Revision
 
 USED: Final = "preset_used"
@@ -59,35 +57,17 @@ def values(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def wish(revision: Revision, fields: Mapping[str, str]) -> Wish:
-    """What was asked for, with this very revision.
+    """What was asked for in the form.
 
     Raises:
         PromptError: str() says what is wrong.
     """
-    preset = revision.preset
-    reference = str(Reference(preset.name, preset.handle, revision.rev))
-    rest = fields.get(_REST, "")
-    said = wish_of_fields(fields["prompt"], preset=reference, variables=rest)
-    given = {
-        name.removeprefix(_FIELD): value.strip()
+    blanks = {
+        name.removeprefix(_FIELD): value
         for name, value in fields.items()
-        if name.startswith(_FIELD) and value.strip()
+        if name.startswith(_FIELD)
     }
-    return replace(said, variables=tuple({**dict(said.variables), **given}.items()))
-
-
-def takes(variable: Variable) -> str:
-    """What may be filled in, safe to show."""
-    match variable:
-        case ChoiceVariable():
-            return f"{safe(', '.join(variable.choices), 150)} (else {safe(variable.default, 60)})"
-        case NumberVariable():
-            kind = "a whole number" if variable.whole else "a number"
-            bounds = f"from {variable.low:g} to {variable.high:g}"
-            return f"{kind} {bounds} (else {variable.default:g})"
-        case TextVariable():
-            default = safe(variable.default, 60) or "nothing"
-            return f"up to {variable.longest} characters (else {default})"
+    return preset_use.wish(revision, fields["prompt"], blanks, fields.get(_REST))
 
 
 def _field(variable: Variable) -> Label[Any]:

@@ -13,7 +13,8 @@ from bot.commands import saving
 from bot.commands.jobs import NoSuchJob
 from bot.commands.preset_text import text_of
 from bot.commands.saving import Look
-from bot.surfaces.discord import ids, places, preset_forms
+from bot.surfaces import preset_fields
+from bot.surfaces.discord import ids, places
 from bot.surfaces.discord.desk import Desk, Handler, Interaction
 from bot.surfaces.discord.ids import CustomId
 from bot.surfaces.discord.preset_changes import about, new_form
@@ -72,7 +73,7 @@ async def _form(desk: Desk, interaction: Interaction, seen: Viewer, job_id: str)
     text = text_of(look.body)
     kept = [text.loras, *text.settings.replace(": ", " ").split("\n")]
     above = f"It keeps {safe(', '.join(filter(None, kept)), 1000)}. Prompt and seed are left out."
-    custom_id = CustomId(preset_forms.SAVED, job_id)
+    custom_id = CustomId(preset_fields.SAVED, job_id)
     return Filled(custom_id, {"template": text.template}, above)
 
 
@@ -102,4 +103,6 @@ def _custom_ids(components: Iterable[Any]) -> Iterator[str]:
         yield from _custom_ids(getattr(one, "children", ()))
 
 
-HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType({SAVE: _save, preset_forms.SAVED: _saved})
+HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
+    {SAVE: _save, preset_fields.SAVED: _saved}
+)

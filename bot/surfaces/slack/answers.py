@@ -1,6 +1,7 @@
 """Private answers with more than words."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,9 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack.cards import Blocks, rendered, section
+from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.interaction import Interaction
+from lora_registry.models import Viewer
 
 _IN_A_ROW: Final = 5
 
@@ -42,3 +45,23 @@ def rows(buttons: Sequence[ButtonElement]) -> Iterator[ActionsBlock]:
     """Buttons in rows that fit on a screen."""
     for start in range(0, len(buttons), _IN_A_ROW):
         yield ActionsBlock(elements=list(buttons[start : start + _IN_A_ROW]))
+
+
+async def answered(
+    desk: Desk,
+    interaction: Interaction,
+    find: Callable[[Viewer], Awaitable[Shown]],
+    *,
+    replace: bool = False,
+) -> None:
+    """Answer privately, with `replace` in the place of the message with the click.
+
+    Raises:
+        RegistryError, SettingsError: says why not.
+    """
+
+    async def found() -> Shown:
+        return await find(await desk.viewer(interaction))
+
+    answer = await interaction.bounded(asyncio.create_task(found()))
+    await answer.answer(interaction, replace=replace)

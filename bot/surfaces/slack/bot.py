@@ -6,7 +6,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,12 @@ from pydantic import SecretStr
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
-from slack_sdk.errors import SlackApiError
+from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.surfaces import ids
 from bot.surfaces.slack import home, routes
-from bot.surfaces.slack.calls import CallFailed, Closed, called, translated
+from bot.surfaces.slack.calls import CallFailed, Closed, called
 from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.homes import Homes
 from bot.surfaces.slack.http import Signatures, create_router
@@ -39,6 +39,8 @@ _AGAIN_S: Final = (2.0, 60.0)
 """The pause before another try to reach Slack: the first, and the longest."""
 PING_S: Final = 5.0
 """Seconds after which a silent connection is looked after; a dropped one is opened anew then."""
+EVENT_S: Final = 2.0
+"""How long an event may take until it is acknowledged; Slack allows 3 seconds."""
 _CONNECT_S: Final = 20.0
 _CLOSING_S: Final = 5.0
 _ANYTHING: Final = re.compile(".*", re.DOTALL)
@@ -91,6 +93,7 @@ class SlackBot:
         self._task: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
+        self._events: set[asyncio.Task[None]] = set()
         self._desk: Desk | None = None
         self._app = self._bolt()
         self.people = People(self._client)
@@ -148,6 +151,7 @@ class SlackBot:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._desk is not None:
             await self._desk.ledger.close()
+        await self.people.close()
         if self._socket is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_CLOSING_S):
@@ -205,22 +209,23 @@ class SlackBot:
         if self._tokens.app is None or self._socket is not None:
             return
         token = self._tokens.app.get_secret_value()
-        handler = AsyncSocketModeHandler(
-            self._app, token, web_client=self._anonymous, ping_interval=PING_S
-        )
         try:
-            async with asyncio.timeout(_CONNECT_S):
-                await handler.connect_async()  # type: ignore[no-untyped-call]
-        except SlackApiError as error:
-            await handler.close_async()  # type: ignore[no-untyped-call]
-            failed = translated("apps.connections.open", error)
-            if not isinstance(failed, Closed):
-                raise failed from error
+            # Asked here, as the library would go on for ever with a token that is not accepted.
+            call = self._anonymous.apps_connections_open(app_token=token)
+            opened = await called("apps.connections.open", call)
+        except Closed as error:
             self.trouble = (
-                f"Slack does not accept SLACK_APP_TOKEN ({failed.error}); make one on the app's "
+                f"Slack does not accept SLACK_APP_TOKEN ({error.error}); make one on the app's "
                 "page “Basic Information” with the scope connections:write."
             )
             raise SlackRefused(self.trouble) from error
+        handler = AsyncSocketModeHandler(
+            self._app, token, web_client=self._anonymous, ping_interval=PING_S
+        )
+        handler.client.wss_uri = str(opened["url"])
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await handler.connect_async()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, OSError) as error:
             await handler.close_async()  # type: ignore[no-untyped-call]
             raise CallFailed("socket", type(error).__name__) from error
@@ -257,8 +262,30 @@ class SlackBot:
         app.options(_ANYTHING)(listener(suggest))
         app.shortcut(ids.TEMPLATE)(listener(routes.shortcut))
         for name, answer in routes.EVENTS.items():
-            app.event(name.partition(".")[0])(listener(answer))
+            kind = name.partition(".")[0]
+            app.event(kind, middleware=[self._before_ack(listener(answer))])(_nothing_more)
         return app
+
+    def _before_ack(self, listen: Callable[..., Coroutine[Any, Any, None]]) -> Any:
+        """Deal with an event before it is acknowledged, as far as Slack has the time.
+
+        Bolt itself acknowledges first, and what a crash then loses is not told again.
+        """
+
+        async def dealt_with(ack: Any, body: Any, client: Any, respond: Any) -> BoltResponse:
+            task = asyncio.create_task(listen(ack, body, client, respond))
+            self._events.add(task)
+            task.add_done_callback(self._events.discard)
+            done, _ = await asyncio.wait({task}, timeout=EVENT_S)
+            for one in done:
+                one.result()
+            return BoltResponse(status=200)
+
+        return dealt_with
+
+
+async def _nothing_more() -> None:
+    """What Bolt calls for an event that nothing has been done about: there is none."""
 
 
 @contextlib.contextmanager

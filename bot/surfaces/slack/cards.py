@@ -64,10 +64,14 @@ class Piece:
     offered: bool = False
 
     @property
+    def lost(self) -> bool:
+        """Whether it may be shown and is not there."""
+        return self.file is None and self.treatment is not Treatment.WITHHOLD
+
+    @property
     def shown_openly(self) -> bool:
         """Whether it, or that it is missing, stands in the message for everybody to see."""
-        missing = self.file is None and self.treatment is not Treatment.WITHHOLD
-        return self.treatment is Treatment.SHOW or missing
+        return self.treatment is Treatment.SHOW or self.lost
 
 
 def button(verb: str, subject: str, label: str, style: str | None = None) -> ButtonElement:

@@ -20,6 +20,7 @@ from bot.surfaces.slack.calls import Closed
 from bot.surfaces.slack.desk import Desk, Handler, draw, place_of
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.receipts import Where
+from bot.surfaces.slack.surface import ALONE
 from bot.surfaces.slack.text import code
 from bot.surfaces.text import plain
 
@@ -133,7 +134,7 @@ async def _fetch(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
             name=interaction.user_name,
         )
         pictures = await desk.jobs.pictures(job, _alone(job, private=True))
-        await desk.surface.deliver(job, where, pictures, part="alone")
+        await desk.surface.deliver(job, where, pictures, part=ALONE)
     except PictureGone:
         await interaction.tell(wording.PICTURE_GONE)
     except Closed as error:

@@ -24,6 +24,7 @@ from bot.permissions import Requester, is_moderator
 from bot.registry import Registry
 from bot.surfaces.base import Waiting
 from bot.surfaces.ids import CustomId
+from bot.surfaces.slack import receipts
 from bot.surfaces.slack.homes import Homes
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.ledger import Ledger
@@ -37,6 +38,11 @@ from lora_registry.models import Viewer
 
 _JOBS: Final = uuid.UUID("6f1c5a52-2f0e-4d0b-9c0e-3a2d6f1b7c11")
 """Job ids follow from Slack's own keys, so that a payload that comes twice asks for one job."""
+
+CROWDED: Final = (
+    "So many pictures are asked for in this channel that yours shows no progress here; it comes as "
+    "soon as Slack lets it. /queue shows how it stands."
+)
 
 log = structlog.get_logger()
 
@@ -78,9 +84,7 @@ class Desk:
 
     async def who(self, user: str) -> Requester:
         """Somebody, with what Slack says about them."""
-        person, groups = await asyncio.gather(
-            self.people.person(user), self.people.groups_of(user)
-        )
+        person, groups = await asyncio.gather(self.people.person(user), self.people.groups_of(user))
         return Requester(user, roles=groups, manager=person.manager)
 
     async def viewer(self, interaction: Interaction) -> Viewer:
@@ -137,8 +141,9 @@ async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
     desk.homes.changed(who.id)
     if not interaction.acknowledged:
         await interaction.ack()
-    if taken.notes:
-        await interaction.tell(whole_lines(safe(one, 1200) for one in taken.notes))
+    notes = (CROWDED, *taken.notes) if receipts.unseen(taken.job.receipt) else taken.notes
+    if notes:
+        await interaction.tell(whole_lines(safe(one, 1200) for one in notes))
 
 
 def sentence(error: Refused | PromptError) -> str:

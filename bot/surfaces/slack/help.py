@@ -60,11 +60,7 @@ def try_prompt(prompt: str) -> ButtonElement:
 
 
 def try_preset(name: str) -> ButtonElement:
-    """Draws an example with the preset of this name.
-
-    Raises:
-        ValueError: no button can hold so long a name.
-    """
+    """Draws an example with the preset of this name, `@handle/name` at the longest."""
     return press(TRY, "Try it", _PRESET, name)
 
 

@@ -30,7 +30,6 @@ MOST_JOBS: Final = 8
 MOST_PRESETS: Final = 10
 NO_JOBS: Final = "You have not asked for anything yet."
 DIRECTLY: Final = "What you ask for here comes as a direct message, for you alone."
-_SETTINGS: Final = "settings"
 _WINDOWS: Final[Mapping[str, str]] = MappingProxyType(
     {atelier.HELP: "Help", "defaults": "My defaults", "privacy": "Privacy"}
 )
@@ -63,8 +62,8 @@ def _doors(who: Requester) -> Iterator[ButtonElement]:
     yield press(WRITE, "Imagine", style="primary")
     for name, label in _WINDOWS.items():
         yield press(atelier.VERB, label, name)
-    if who.manager and _SETTINGS in atelier.SUBCOMMANDS:
-        yield press(atelier.VERB, "Settings", _SETTINGS)
+    if who.manager:
+        yield press(atelier.VERB, "Settings", "settings")
 
 
 # --- One's own jobs ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -33,9 +33,8 @@ class Ledger(ledger.Ledger):
         self,
         posts: Posts,
         community: Callable[[str], Awaitable[Effective[CommunitySettings]]],
-        **options: Any,
     ) -> None:
-        super().__init__(community, most_text=_MOST_TEXT, **options)
+        super().__init__(community, most_text=_MOST_TEXT)
         self._posts = posts
 
     async def post(self, community: str, channel: str, text: str) -> None:

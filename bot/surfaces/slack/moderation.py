@@ -25,7 +25,7 @@ from bot.permissions import Requester
 from bot.policy import Treatment
 from bot.surfaces.base import DeliveredPicture, SurfaceGone
 from bot.surfaces.ids import CustomId
-from bot.surfaces.slack import forms, pages, receipts
+from bot.surfaces.slack import forms, receipts
 from bot.surfaces.slack.calls import CallFailed
 from bot.surfaces.slack.cards import Blocks, rendered, section, small
 from bot.surfaces.slack.desk import Desk, Handler
@@ -157,9 +157,9 @@ async def _judge(
         return
     await note(desk, interaction, job, f"{word.lower()} by", aim.ts)
     if trouble in {"", CARD_GONE}:
-        await _decided(desk, interaction, aim, word, job, trouble)
+        await _decided(desk, interaction, aim, job.id, word, job, trouble)
     elif aim.where == PANEL:
-        await pages.window(interaction, panel(interaction, job, aim.ts, f"⚠️ {trouble}"))
+        await _show(interaction, f"⚠️ {trouble}", panel(interaction, job, aim.ts, f"⚠️ {trouble}"))
     else:
         await interaction.tell(trouble)
 
@@ -201,7 +201,7 @@ async def pictures_of(
 ) -> tuple[DeliveredPicture, ...]:
     """A job's pictures as a place allows them, none of them openly where they are to be `hidden`.
 
-    A hidden picture that is no longer stored is withheld: hiding must not fail.
+    Hidden pictures that cannot be read are withheld: hiding must not fail.
 
     Raises:
         PictureGone, PictureUnreadable: one cannot be read, and some are to be shown openly.
@@ -213,7 +213,7 @@ async def pictures_of(
     ]
     try:
         found = await desk.jobs.pictures(job, place)
-    except PictureGone:
+    except (PictureGone, PictureUnreadable):
         shown = await desk.jobs.shown(replace(job, place=place))
         if not hidden and any(one.treatment is Treatment.SHOW for one in shown):
             raise
@@ -241,14 +241,13 @@ async def delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     if job.place.channel is None:
         await _settle(desk, interaction, aim, job.id, ERASED)
         return
-    where = Where(channel=job.place.channel, user=job.requester)
-    if not await desk.surface.remove(job.id, where, aim.ts):
+    if not await desk.surface.remove(job.id, seen_where(job), aim.ts):
         await interaction.tell(NOT_DELETED)
         return
     if not job.erased:
         await desk.jobs.delete(job.requester, job.id)
         await note(desk, interaction, job, "deleted by")
-    await _decided(desk, interaction, aim, "Deleted", None, subject=job.id)
+    await _decided(desk, interaction, aim, job.id, "Deleted")
 
 
 async def _block(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
@@ -262,8 +261,7 @@ async def _block(desk: Desk, interaction: Interaction, custom_id: CustomId) -> N
     if await desk.moderation.block(by, interaction.team, job.requester):
         whom, who = await desk.people.named(job.requester), await desk.people.named(by.id)
         desk.ledger.note(interaction.team, f"{whom} was blocked by {who}")
-    shown = None if job.erased else job
-    await _decided(desk, interaction, aim, "Member blocked", shown, subject=job.id)
+    await _decided(desk, interaction, aim, job.id, "Member blocked", None if job.erased else job)
 
 
 async def _dismiss(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:
@@ -271,7 +269,7 @@ async def _dismiss(desk: Desk, interaction: Interaction, custom_id: CustomId) ->
     await interaction.ack()
     if not await desk.moderates(interaction):
         raise NotAllowed(wording.MODERATORS_ONLY)
-    await _decided(desk, interaction, aim, "Dismissed", None, subject=custom_id.subject)
+    await _decided(desk, interaction, aim, custom_id.subject, "Dismissed")
 
 
 # --- Afterwards -------------------------------------------------------------------------------
@@ -289,22 +287,31 @@ async def _decided(
     desk: Desk,
     interaction: Interaction,
     aim: Target,
+    job_id: str,
     word: str,
-    job: Job | None,
+    job: Job | None = None,
     remark: str = "",
-    subject: str = "",
 ) -> None:
-    """Say what was done: on the report for good, in the window until the next click."""
+    """Say what was done: on the report for good, in the window until the next click. Without a
+    `job` there is nothing more to decide.
+    """
     if aim.where == REPORT:
         who = await desk.people.named(interaction.user)
         said = f"*{word}* by {who} {moment(time.time())}"
-        said = f"{said}\n{remark}" if remark else said
-        await _settle(desk, interaction, aim, subject or (job.id if job else ""), said)
+        await _settle(desk, interaction, aim, job_id, f"{said}\n{remark}" if remark else said)
     elif job is None:
-        await pages.window(interaction, _window(interaction, [section(f"{word}.")]))
+        await _settle(desk, interaction, aim, job_id, f"{word}.")
     else:
         said = f"{word}. {remark}".rstrip()
-        await pages.window(interaction, panel(interaction, job, aim.ts, said))
+        await _show(interaction, said, panel(interaction, job, aim.ts, said))
+
+
+async def _show(interaction: Interaction, said: str, view: View) -> None:
+    """Change the window with the click; if it has been closed meanwhile, say the same in words."""
+    try:
+        await interaction.change(str(interaction.view.get("id") or ""), view)
+    except CallFailed:
+        await interaction.tell(said)
 
 
 async def _settle(
@@ -312,7 +319,7 @@ async def _settle(
 ) -> None:
     """Take buttons and pictures off a report; what it is about stays, and what was done."""
     if aim.where == PANEL:
-        await pages.window(interaction, _window(interaction, [section(said)]))
+        await _show(interaction, said, _window(interaction, [section(said)]))
         return
     shown = interaction.message
     about = [_text(block) for block in shown.get("blocks") or () if block.get("type") == "section"]
@@ -341,8 +348,9 @@ async def note(
 
 def seen_where(job: Job) -> Where:
     """The channel or thread in which everybody sees a job."""
-    if job.receipt is not None and not job.place.private:
-        return receipts.read(job.receipt).where
+    where = None if job.receipt is None else receipts.read(job.receipt).where
+    if where is not None and where.channel == job.place.channel:
+        return where
     return Where(channel=job.place.channel or "", user=job.requester)
 
 

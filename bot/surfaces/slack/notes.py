@@ -22,9 +22,10 @@ class Note(BaseModel):
     """`asked` is where the job was asked for, `leaving` a message that is to be taken away.
 
     `files` are Slack's ids of the pictures that were uploaded, by their index. `posting` says that
-    the result may have been posted, `posted` is the `ts` under which it certainly was. Where that
-    took the place of an older message, `old_files` are the files of the latter, and `cleared` says
-    that it is gone with them.
+    the result may have been posted, from the time `begun` on (seconds since 1970), `posted` is the
+    `ts` under which it certainly was, and `whole` that Slack has taken all pictures that may be
+    shown there. Where that took the place of an older message, `old_files` are the files of the
+    latter, and `cleared` says that it is gone with them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -33,7 +34,9 @@ class Note(BaseModel):
     leaving: Message | None = None
     files: dict[int, str] = {}
     posting: bool = False
+    begun: float | None = None
     posted: str | None = None
+    whole: bool = True
     old_files: tuple[str, ...] = ()
     cleared: bool = False
 

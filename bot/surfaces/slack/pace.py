@@ -16,10 +16,11 @@ PER_MINUTE: Final = 45
 """Progress edits; what is left of their tier is for the ends of jobs."""
 LEAST_S: Final = 2.0
 """Seconds between two edits of one message, however few there are."""
-DELETES: Final = (45, 60.0)
+TIDYING: Final = (45, 60.0)
+"""Deletions of progress messages, and in how many seconds; people delete too."""
 UPLOADS: Final = (90, 60.0)
 POSTS: Final = (4, 4.2)
-"""How many calls fit into how many seconds; the last one is a channel's."""
+"""In one channel."""
 MOST_CHANNELS: Final = 1000
 _APART_S: Final = 0.002
 
@@ -109,7 +110,7 @@ class Limits:
     def __init__(self, sleep: Sleep = asyncio.sleep) -> None:
         self._sleep = sleep
         self.edits = Pace()
-        self.deletes = Line(*DELETES, sleep)
+        self.tidying = Line(*TIDYING, sleep)
         self.uploads = Line(*UPLOADS, sleep)
         self._posts: OrderedDict[str, Line] = OrderedDict()
 

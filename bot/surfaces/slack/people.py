@@ -17,6 +17,8 @@ FRESH_S: Final = 300.0
 MOST: Final = 2000
 _PATIENCE_S: Final = 1.0
 """How long anybody waits for user groups: commands must be acknowledged within 3 seconds."""
+_AGAIN_S: Final = 10.0
+"""After Slack could not be asked."""
 _GROUP: Final = re.compile(r"(?:<!subteam\^)?(S[A-Z0-9]{5,})(?:\|[^<>]*)?>?")
 
 
@@ -76,6 +78,12 @@ class People:
             self._known.popitem(last=False)
         return person
 
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
     async def named(self, user: str) -> str:
         """Somebody in words, safe to show: a mention would call them."""
         name = (await self.person(user)).name
@@ -103,15 +111,19 @@ class People:
         return self._groups
 
     async def _look(self) -> None:
-        """Ask for all groups at once. Without the permission to, nobody is in any."""
+        """Ask for all groups at once. Where Slack refuses, as it does workspaces that do not pay,
+        nobody is in any.
+        """
         call = self._client.usergroups_list(include_users=True)
         try:
             groups = (await called("usergroups.list", call)).get("usergroups") or ()
-        except CallFailed:
-            pass
+        except CallFailed as error:
+            refused = error.certain and not isinstance(error, Busy)
+            fresh = FRESH_S if refused else _AGAIN_S
         else:
+            fresh = FRESH_S
             self._groups = _Groups(
                 {str(one["id"]): frozenset(map(str, one.get("users") or ())) for one in groups},
                 {str(one.get("handle") or "").casefold(): str(one["id"]) for one in groups},
             )
-        self._groups_until = self._clock() + FRESH_S
+        self._groups_until = self._clock() + fresh

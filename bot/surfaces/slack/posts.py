@@ -176,7 +176,6 @@ class Posts:
         await self._changed(
             "chat.delete",
             lambda: self._client.chat_delete(channel=message.where.channel, ts=message.ts),
-            self._limits.deletes,
         )
 
     def link(self, where: Where, ts: str) -> str | None:
@@ -245,7 +244,9 @@ class Posts:
             return False
         return (message.get("metadata") or {}).get("event_type") == EVENT
 
-    async def _changed(self, method: str, call: Callable[[], Any], line: Pace | Line) -> None:
+    async def _changed(
+        self, method: str, call: Callable[[], Any], line: Pace | None = None
+    ) -> None:
         try:
             await self._patiently(method, call, line)
         except CallFailed as error:

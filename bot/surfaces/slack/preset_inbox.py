@@ -7,7 +7,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block
 from bot.commands.curation import MOST_REASON, Inbox
 from bot.surfaces.slack import cards
 from bot.surfaces.slack.answers import Shown, press, shown
-from bot.surfaces.slack.text import safe, moment
+from bot.surfaces.slack.text import moment, safe
 from bot.surfaces.text import whole_lines
 from lora_registry.moderation import Report, Waiting
 

@@ -1,6 +1,6 @@
 """`/preset rules`: who may publish in a workspace, what is denied there, and what is installed."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast, get_args
 
@@ -11,16 +11,17 @@ from bot.commands.curation import MOST_REASON, Done
 from bot.commands.preset_rules import KINDS, Effect
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack import forms, preset_forms
-from bot.surfaces.slack.answers import Shown
-from bot.surfaces.slack.curation import Deed, note
+from bot.surfaces.slack.answers import Shown, answered
+from bot.surfaces.slack.curation import note
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.preset_card import here
-from bot.surfaces.slack.preset_changes import answered
 from bot.surfaces.slack.preset_rules_panel import panel
 from lora_registry.errors import Refused
 from lora_registry.models import Viewer
 from lora_registry.permissions import Place, Publishing, RuleKind
+
+Deed = Callable[[Viewer, Place], Awaitable[Done]]
 
 
 async def rules(desk: Desk, interaction: Interaction, _: str) -> None:

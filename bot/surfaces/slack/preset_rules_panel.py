@@ -62,7 +62,7 @@ def _policy(found: House) -> str:
     level = found.policy.nsfw_ceiling
     return (
         f"{PUBLISHING[found.policy.publishing].capitalize()}. NSFW up to level {level}, "
-        f"{LEVELS[level]}{above}; Slack has no age-restricted channels, so nothing above 1 is shown."
+        f"{LEVELS[level]}{above}; Slack has no age-restricted channels, so none above 1 is shown."
     )
 
 

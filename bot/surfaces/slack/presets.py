@@ -11,17 +11,23 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ExternalDataSelectEleme
 from bot.commands import presets
 from bot.commands.presets import Entry
 from bot.surfaces.ids import CustomId
-from bot.surfaces.slack import cards, curation, preset_card, preset_changes, preset_rules
-from bot.surfaces.slack.answers import Shown, press, shown
+from bot.surfaces.slack import (
+    cards,
+    curation,
+    preset_card,
+    preset_changes,
+    preset_history,
+    preset_rules,
+)
+from bot.surfaces.slack.answers import Shown, answered, press, shown
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
-from bot.surfaces.slack.preset_changes import answered
 from bot.surfaces.slack.text import code, safe, typed
 from lora_registry.models import Viewer
 
 PICK: Final = "preset_pick"
 """The verb of the menu that asks for a preset; its subject is the word after `/preset`."""
-_NEAR: Final = 0.5
+_NEAR: Final = 0.7
 """How like a word must be to one that is known, from 0 to 1, to be meant."""
 
 MOST_SHOWN: Final = 20
@@ -167,13 +173,13 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "history": Command(
             "history NAME",
             "A preset's revisions, and what each changed",
-            preset_changes.history,
+            preset_history.history,
             ANY,
         ),
         "delete": Command(
-            "delete NAME", "Delete a preset of yours with all revisions", preset_changes.delete, OWN
+            "delete NAME", "Delete a preset of yours with all revisions", preset_history.delete, OWN
         ),
-        "like": Command("like NAME", "Like a preset, or no longer", preset_changes.like, ANY),
+        "like": Command("like NAME", "Like a preset, or no longer", preset_history.like, ANY),
         "waiting": Command(
             "waiting", "Moderators: what waits for approval, and reports", curation.waiting
         ),
@@ -190,6 +196,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         PICK: _picked,
         **preset_card.HANDLERS,
         **preset_changes.HANDLERS,
+        **preset_history.HANDLERS,
         **curation.HANDLERS,
         **preset_rules.HANDLERS,
     }

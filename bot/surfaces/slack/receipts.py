@@ -20,7 +20,9 @@ class Where(BaseModel):
 
 
 class Message(BaseModel):
-    """A message that shows a job; `ts` is Slack's id of it within its channel."""
+    """A message that shows a job; `ts` is Slack's id of it within its channel, empty where nothing
+    shows the job before its end.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,6 +32,11 @@ class Message(BaseModel):
     def receipt(self) -> Receipt:
         """What is kept of it."""
         return self.model_dump(mode="json")
+
+
+def unseen(receipt: Receipt | None) -> bool:
+    """Whether nothing shows the job of this receipt before its end."""
+    return receipt is not None and not read(receipt).ts
 
 
 def read(receipt: Receipt) -> Message:

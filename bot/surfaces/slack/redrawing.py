@@ -57,10 +57,19 @@ class Redrawing:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def chain(self, job_id: str, ts: str) -> list[Link]:
-        """Message `ts` and those that have taken its place since, the present one last."""
+        """The messages that have shown what `ts` shows or showed, the present one last."""
+        before: dict[str, tuple[str, Link]] = {}
+        for name, note in (await self._notes.of(job_id)).items():
+            for word in _WORDS.values():
+                prefix = f"{job_id}-{word}-"
+                if name.startswith(prefix) and note.posted is not None:
+                    before[note.posted] = name.removeprefix(prefix), Link(note.posted, word, name)
+        after = dict(before.values())
+        while ts in before:
+            ts = before[ts][0]
         chain = [Link(ts)]
-        while (following := await self._after(job_id, chain[-1].ts)) is not None:
-            chain.append(following)
+        while chain[-1].ts in after:
+            chain.append(after[chain[-1].ts])
         return chain
 
     async def redraw(
@@ -85,13 +94,6 @@ class Redrawing:
             return chain[-1].ts
 
     # --- Steps --------------------------------------------------------------------------------
-
-    async def _after(self, job_id: str, ts: str) -> Link | None:
-        for word in _WORDS.values():
-            name = f"{job_id}-{word}-{ts}"
-            if (posted := (await self._notes.read(name)).posted) is not None:
-                return Link(posted, word, name)
-        return None
 
     async def _empty(self, job: Job, old: Message, part: str) -> None:
         """Take the pictures off a message, and note which files they were."""

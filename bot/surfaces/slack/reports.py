@@ -17,12 +17,11 @@ from slack_sdk.models.blocks import (
 from slack_sdk.models.views import View
 
 from bot import wording
-from bot.commands.jobs import PictureUnreadable
 from bot.commands.moderation import NotAllowed
 from bot.jobs.job import Job
 from bot.surfaces.base import SurfaceGone
 from bot.surfaces.ids import CustomId
-from bot.surfaces.slack import cards, forms
+from bot.surfaces.slack import cards, forms, pages
 from bot.surfaces.slack.calls import CallFailed, Closed
 from bot.surfaces.slack.desk import Desk, Handler, place_of
 from bot.surfaces.slack.interaction import Interaction
@@ -74,15 +73,17 @@ async def _report(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
         NoSuchJob, NotAllowed: as in `bot.commands`.
     """
     ts = str(interaction.message.get("ts") or "")
+    if not ts:
+        raise NotAllowed(wording.NOTHING_TO_REPORT)
     job = await _job(desk, interaction, custom_id.subject)
     if job.result is not None and await desk.moderates(interaction):
-        await interaction.open(panel(interaction, job, ts))
+        await pages.window(interaction, panel(interaction, job, ts))
         return
     await desk.moderation.may_report(interaction.user, job)
     if not await desk.moderation.report_channels(interaction.team):
         await interaction.tell(NO_CHANNEL)
         return
-    await interaction.open(_form(interaction, job, ts))
+    await pages.window(interaction, _form(interaction, job, ts))
 
 
 async def _job(desk: Desk, interaction: Interaction, job_id: str) -> Job:
@@ -135,7 +136,7 @@ async def _reported(desk: Desk, interaction: Interaction, custom_id: CustomId) -
     await interaction.ack()
     try:
         await interaction.tell(await _sent(desk, interaction, job, custom_id.argument, channels))
-    except (CallFailed, SurfaceGone, PictureUnreadable, TimeoutError) as error:
+    except (CallFailed, SurfaceGone, TimeoutError) as error:
         log.warning("report not sent", job=job.id, error=type(error).__name__)
         await interaction.tell(NOT_SENT)
 

@@ -44,7 +44,7 @@ from bot.surfaces.slack.settings_pages import (
     note,
     spot_of,
 )
-from bot.surfaces.slack.settings_words import HERE, LOGGED, SEEN
+from bot.surfaces.slack.settings_words import HERE, LOGGED, SEEN, words
 from bot.surfaces.slack.text import safe
 
 LOADING: Final = "One moment …"
@@ -56,6 +56,15 @@ _MOST_SAID: Final = 500
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has come of a form. With `errors`, sentences by field, nothing was saved."""
+
+    now: Overview
+    said: str = ""
+    errors: Mapping[str, str] | None = None
+
+
 async def show_settings(desk: Desk, interaction: Interaction) -> None:
     """The subcommand.
 
@@ -65,10 +74,10 @@ async def show_settings(desk: Desk, interaction: Interaction) -> None:
     """
     looking = asyncio.create_task(_first(desk, interaction))
     done, _ = await asyncio.wait({looking}, timeout=FIRST_S)
-    if done:
-        await pages.window(interaction, looking.result())
+    if done or interaction.view.get("type") == "modal":
+        await pages.window(interaction, await interaction.bounded(looking))
         return
-    opened = await interaction.open(note(LOADING))
+    opened = await interaction.open(note(LOADING))  # what opens a window lives for 3 seconds
     await interaction.change(opened, await _or_why(looking))
 
 
@@ -96,7 +105,7 @@ async def _turned(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
         SettingsError
     """
     spot, by = spot_of(interaction.kept), await desk.requester(interaction)
-    now, said = await desk.settings.overview(interaction.team, by), ""
+    outcome = Outcome(await desk.settings.overview(interaction.team, by))
     match custom_id.subject, custom_id.argument:
         case "go", page:
             spot = spot.to(page or interaction.chosen)
@@ -107,14 +116,14 @@ async def _turned(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
         case "turn", offset if offset.isdecimal():
             spot = replace(spot, offset=int(offset))
         case "drop", _:
-            outcome = await _changed(
-                desk, interaction, now, cleared(now, [Target(None, spot.item)]), spot
-            )
-            now, said, spot = outcome.now, outcome.said, spot.to("roles")
-    return await _drawn(desk, interaction, Outcome(now, said), spot)
+            if spot.item in outcome.now.roles:
+                edit = cleared(outcome.now, [Target(None, spot.item)])
+                outcome = await _changed(desk, interaction, outcome.now, edit, spot)
+            spot = spot.to("roles")
+    return await _drawn(desk, interaction, outcome, spot)
 
 
-async def _drawn(desk: Desk, interaction: Interaction, outcome: "Outcome", spot: Spot) -> View:
+async def _drawn(desk: Desk, interaction: Interaction, outcome: Outcome, spot: Spot) -> View:
     now, by = outcome.now, await desk.requester(interaction)
     trail = await desk.settings.history(now.community, by) if spot.page == HISTORY else ()
     unheard = await _unheard(interaction, now) if spot.page == "channels" else None
@@ -145,15 +154,6 @@ async def _unheard(interaction: Interaction, now: Overview) -> Mapping[str, str]
 # --- Saving -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What has come of a form. With `errors`, sentences by field, nothing was saved."""
-
-    now: Overview
-    said: str = ""
-    errors: Mapping[str, str] | None = None
-
-
 async def _saved(desk: Desk, interaction: Interaction) -> None:
     """Answer the form within three seconds, whatever it takes to save it."""
     saving = asyncio.create_task(_answered(desk, interaction))
@@ -181,8 +181,7 @@ async def _answered(desk: Desk, interaction: Interaction) -> View | dict[str, st
     """
     by, spot = await desk.requester(interaction), spot_of(interaction.kept)
     now = await desk.settings.overview(interaction.team, by)
-    fields = interaction.fields
-    new = inputs.changed(interaction.view, fields)
+    new = inputs.changed(interaction.view, interaction.fields)
     if spot.page == "roles":
         outcome, spot = await _group(desk, now, new, spot)
     elif spot.page == LIST and spot.item in HERE:
@@ -190,13 +189,7 @@ async def _answered(desk: Desk, interaction: Interaction) -> View | dict[str, st
     else:
         outcome = await _fields(desk, interaction, now, new, spot)
     if outcome.errors:
-        first = next(iter(fields), "")
-        return {
-            inputs.block_of(interaction.view, name)
-            or inputs.block_of(interaction.view, first)
-            or "": sentence
-            for name, sentence in outcome.errors.items()
-        }
+        return inputs.below(interaction.view, outcome.errors)
     return await _drawn(desk, interaction, outcome, spot)
 
 
@@ -266,24 +259,23 @@ async def _changed(
         after = await desk.settings.change(now, edit, base=spot.version, by=by)
     except SettingsConflict as error:
         now = await desk.settings.overview(now.community, by)
-        return Outcome(now, f"⚠️ {conflict(error, by.id, SEEN)}")
+        return Outcome(now, f"⚠️ {words(conflict(error, by.id, SEEN))}")
     except SettingsRefused as error:
         return _refused(now, error)
     who = await desk.people.named(by.id)
     desk.ledger.note(now.community, noted(edit, who, LOGGED))
-    return Outcome(after, f"✅ {confirmation(edit, after, SEEN)}")
+    return Outcome(after, f"✅ {words(confirmation(edit, after, SEEN))}")
 
 
 # --- Inside -----------------------------------------------------------------------------------
 
 
 def _refused(now: Overview, error: SettingsRefused) -> Outcome:
-    fields = error.fields or ("",)
-    return Outcome(now, errors={fields[0]: _sentence(error)})
+    return Outcome(now, errors=dict.fromkeys(error.fields or ("",), _sentence(error)))
 
 
 def _sentence(error: SettingsError) -> str:
-    return spoken(str(error))[:_MOST_SAID]
+    return words(spoken(str(error)))[:_MOST_SAID]
 
 
 async def _or_why(making: Awaitable[T]) -> T | View:

@@ -5,7 +5,7 @@ changed is saved.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from bot.commands.settings_fields import Kind, Setting
 from bot.commands.settings_values import ids, in_words, phrases
 from bot.communities import SettingsRefused
 from bot.surfaces.slack.forms import option
-from bot.surfaces.slack.settings_words import HERE, RULES, WRITTEN
+from bot.surfaces.slack.settings_words import HERE, RULES, WRITTEN, words
 from bot.surfaces.text import plain
 
 REASON: Final = "reason"
@@ -52,7 +52,8 @@ def inputs(now: Overview, setting: Setting, role: str | None = None) -> list[Inp
     """The fields that set a setting, or a user group's own of it."""
     value, own = now.value(setting, role), _own(now, setting, role)
     said = plain(in_words(setting, value, WRITTEN), 400)
-    hint = f"{setting.about} Now: {said} ({plain(now.source(setting, role, WRITTEN), 400)})."
+    source = words(plain(now.source(setting, role, WRITTEN), 400))
+    hint = f"{setting.about} Now: {said} ({source})."
     match setting.kind:
         case Kind.CHOICE:
             element: Any = _choice(setting, own)
@@ -85,9 +86,9 @@ def more_input(setting: Setting) -> InputBlock:
     if setting.kind is Kind.MEMBERS:
         people = UserMultiSelectElement(action_id=MORE, max_selected_items=_MOST_CHOSEN)
         return _input(MORE, "Add", people)
-    words = setting.kind is Kind.WORDS
-    text = PlainTextInputElement(action_id=MORE, multiline=words, max_length=_LONGEST_WORDS)
-    hint = "One a line, or with commas between." if words else "Ids such as S0123ABCDEF, or @names."
+    lines = setting.kind is Kind.WORDS
+    text = PlainTextInputElement(action_id=MORE, multiline=lines, max_length=_LONGEST_WORDS)
+    hint = "One a line, or with commas between." if lines else "Ids such as S0123ABCDEF, or @names."
     return _input(MORE, "Add", text, hint)
 
 
@@ -112,7 +113,11 @@ def group_input() -> InputBlock:
 
 def changed(view: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
     """The fields in which there is something else now than when the form was shown."""
-    before = {element["action_id"]: _initial(element) for element in _elements(view)}
+    before = {
+        block["element"]["action_id"]: _initial(block["element"])
+        for block in view.get("blocks") or ()
+        if block.get("type") == "input"
+    }
     return {
         name: text.strip()
         for name, text in fields.items()
@@ -120,12 +125,17 @@ def changed(view: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str
     }
 
 
-def block_of(view: Mapping[str, Any], name: str) -> str | None:
-    """The block in which this field stands."""
-    for block in view.get("blocks") or ():
-        if (block.get("element") or {}).get("action_id") == name:
-            return str(block["block_id"])
-    return None
+def below(view: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, str]:
+    """Sentences about fields by the blocks in which these stand; what is about none of them stands
+    below the first.
+    """
+    blocks = {
+        str(block["element"]["action_id"]): str(block["block_id"])
+        for block in view.get("blocks") or ()
+        if block.get("type") == "input"
+    }
+    found = {blocks[name]: sentence for name, sentence in errors.items() if name in blocks}
+    return found or {next(iter(blocks.values()), ""): " ".join(dict.fromkeys(errors.values()))}
 
 
 def steps(
@@ -197,8 +207,8 @@ def _choice(setting: Setting, own: Any) -> StaticSelectElement:
     """One of a few. What is chosen already is offered even where it makes no sense here."""
     options = [Option(text="Not set here", value=_UNSET)]
     options += [
-        Option(text=plain(words, 75), value=str(one))
-        for one, words in setting.choices.items()
+        Option(text=plain(label, 75), value=str(one))
+        for one, label in setting.choices.items()
         if setting.name != "flagged" or one in RULES or one == own
     ]
     first = next((one for one in options if one.value == str(own)), options[0])
@@ -206,7 +216,7 @@ def _choice(setting: Setting, own: Any) -> StaticSelectElement:
 
 
 def _choices(setting: Setting, own: Any) -> StaticMultiSelectElement:
-    options = [Option(text=words, value=one) for one, words in setting.choices.items()]
+    options = [Option(text=label, value=one) for one, label in setting.choices.items()]
     first = [one for one in options if own is not None and one.value in own]
     return StaticMultiSelectElement(
         action_id=setting.name,
@@ -219,7 +229,6 @@ def _choices(setting: Setting, own: Any) -> StaticMultiSelectElement:
 def _channel(own: Any) -> ConversationSelectElement:
     known = isinstance(own, str) and own[:1] in {"C", "G"} and own.isalnum()
     return ConversationSelectElement(
-        action_id="",
         placeholder="Not set here",
         initial_conversation=own if known else None,
         filter=ConversationFilter(include=["public", "private"], exclude_bot_users=True),
@@ -248,11 +257,6 @@ def _input(name: str, label: str, element: Any, hint: str | None = None) -> Inpu
     fresh = f"{name}-{uuid.uuid4().hex[:8]}"
     element.action_id = name
     return InputBlock(block_id=fresh, label=label, element=element, hint=hint, optional=True)
-
-
-def _elements(view: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    blocks = view.get("blocks") or ()
-    return [block["element"] for block in blocks if block.get("type") == "input"]
 
 
 def _initial(element: Mapping[str, Any]) -> str:

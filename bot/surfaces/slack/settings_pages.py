@@ -27,7 +27,6 @@ from bot.commands.settings_fields import (
     LISTS,
     PAGES,
     Kind,
-    Page,
     Setting,
     labels,
     page,
@@ -37,7 +36,7 @@ from bot.commands.settings_values import allowed, in_words, items
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack.cards import section, small
 from bot.surfaces.slack.settings_inputs import group_input, inputs, less_input, more_input
-from bot.surfaces.slack.settings_words import HERE, SEEN, SLACKS_RULE
+from bot.surfaces.slack.settings_words import HERE, SEEN, SLACKS_RULE, words
 from bot.surfaces.slack.text import moment, safe
 from bot.surfaces.text import plain, whole_lines
 
@@ -52,7 +51,8 @@ HISTORY: Final = "history"
 PER_PAGE: Final = 25
 """Entries of a list, or user groups, on one page."""
 _PARAGRAPH: Final = 2900
-_SLACKS: Final = (("Roles", "User groups"), ("roles", "user groups"))
+_LONGEST_ID: Final = 60
+"""Characters of a user group's id that fit into a button's; Slack's own are far shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def draw(scene: Scene, spot: Spot) -> View:
     if spot.page == "roles":
         return _roles(scene, spot)
     shown = page(spot.page) or PAGES[0]
-    blocks: list[Block] = [small([_words(shown.about)])]
+    blocks: list[Block] = [small([words(shown.about)])]
     for one in shown.settings:
         blocks += _setting(scene, HERE[one.name])
     return _view(scene, replace(spot, page=shown.key, item=""), blocks)
@@ -173,13 +173,14 @@ def _roles(scene: Scene, spot: Spot) -> View:
     setting, now = HERE["roles"], scene.now
     roles = sorted(now.roles, key=lambda role: (len(role), role))
     spot, shown = _part(spot, roles)
-    about = _words(page_of("roles").about)
+    about = words(page_of("roles").about)
     head = f"*{setting.label}*: {len(roles):,} _({now.source(setting)})_\n{about}"
     blocks: list[Block] = [section(head)]
     for role in shown:
         own = allowed(now.roles[role], FOR_ROLES) or "nothing"
         text = section(f"{SEEN.role(role)}: {safe(own, 1000)}")
-        text.accessory = press("Open", "group", role[:60])
+        if len(role) <= _LONGEST_ID:
+            text.accessory = press("Open", "group", role)
         blocks.append(text)
     blocks += _turning(spot, len(roles))
     blocks.append(group_input())
@@ -202,10 +203,7 @@ def _role(scene: Scene, spot: Spot) -> View:
 
 def _history(trail: Sequence[Entry]) -> list[Block]:
     """The last changes, as many as have room."""
-    lines = [
-        f"{moment(one.at)} {_who(one.by)}: {safe(labels(one.fields), 600) or 'everything reset'}"
-        for one in trail
-    ]
+    lines = [f"{moment(one.at)} {_who(one.by)}: {_what(one)}" for one in trail]
     shown = whole_lines(lines, _PARAGRAPH) or "Nothing was changed yet."
     about = "The latest first, 20 at most. Only what was changed is kept, not how."
     blocks: list[Block] = [small([about]), section(shown)]
@@ -238,23 +236,13 @@ def _pages(spot: Spot) -> StaticSelectElement:
     chosen = page_of(spot.item).key if spot.page == LIST else spot.page
     chosen = "roles" if chosen == ROLE else chosen
     options = [
-        Option(text=_label(one), value=one.key, description=plain(_words(one.about), 75))
+        Option(text=words(one.label), value=one.key, description=plain(words(one.about), 75))
         for one in PAGES
     ]
     options.append(Option(text="Changes", value=HISTORY, description="Who has changed what"))
     first = next(one for one in options if one.value == chosen)
     action = str(CustomId(VERB, "go"))
     return StaticSelectElement(action_id=action, options=options, initial_option=first)
-
-
-def _label(one: Page) -> str:
-    return "User groups" if one.key == "roles" else one.label
-
-
-def _words(about: str) -> str:
-    for word, slacks in _SLACKS:
-        about = about.replace(word, slacks)
-    return about
 
 
 def _numbered(setting: Setting, shown: Sequence[str], start: int) -> SectionBlock:
@@ -280,6 +268,10 @@ def _turning(spot: Spot, total: int) -> list[Block]:
     buttons = [press("Previous", "turn", str(before))] if before >= 0 else []
     buttons += [press("Next", "turn", str(after))] if after < total else []
     return [ActionsBlock(elements=buttons)] if buttons else []
+
+
+def _what(entry: Entry) -> str:
+    return safe(words(labels(entry.fields)), 600) or "everything reset"
 
 
 def _who(by: str) -> str:

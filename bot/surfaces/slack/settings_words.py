@@ -1,5 +1,6 @@
 """Settings in Slack's words: what its rules for flagged pictures are called, and user groups."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -34,24 +35,23 @@ _ABOUT: Final[Mapping[str, str]] = MappingProxyType(
             "administer this workspace."
         ),
         "moderator_roles": "Whoever is in one of these user groups is a moderator.",
-        "roles": "For each user group, what it may beyond everybody.",
     }
 )
-_LABELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "moderator_roles": "Moderator groups",
-        "roles": "User groups with limits of their own",
-    }
-)
+_ROLE: Final = re.compile(r"\b([Rr])ole(s?)\b")
+
+
+def words(text: str) -> str:
+    """A sentence of ours with user groups in place of roles."""
+    return _ROLE.sub(lambda role: f"{'User' if role[1] == 'R' else 'user'} group{role[2]}", text)
 
 
 def _in_slacks_words(setting: Setting) -> Setting:
     return replace(
         setting,
-        label=_LABELS.get(setting.name, setting.label),
-        about=_ABOUT.get(setting.name, setting.about).replace("Roles may", "User groups may"),
+        label=words(setting.label),
+        about=words(_ABOUT.get(setting.name, setting.about)),
         choices=_FLAGGED if setting.name == "flagged" else setting.choices,
-        unit="user group" if setting.unit == "role" else setting.unit,
+        unit=words(setting.unit),
     )
 
 

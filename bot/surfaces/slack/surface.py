@@ -6,6 +6,7 @@ into a message (notes of the vendor's issues: java-slack-sdk 1441, bolt-python 1
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,8 +47,16 @@ NOT_TAKEN: Final = frozenset(
     }
 )
 """Slack's words for files that this workspace does not take, however often they are sent."""
+FILES_NOT_TAKEN: Final = (
+    "Slack takes no more files in this workspace, or none from apps. Once it does, `/queue` has "
+    "the pictures."
+)
+ALONE: Final = "alone"
+"""The part of a job that its requester has had sent to them."""
 _LOGIN_S: Final = 20.0
 _UNCHANGED_S: Final = 1.0
+_MOST_WAIT_S: Final = 5.0
+"""A channel in which posts wait longer is spared the messages that tell of progress."""
 _FILE_TRIES: Final = 12
 _FILE_PAUSE_S: Final = 1.0
 """A file is shown only after Slack has looked at it, which takes a second or two."""
@@ -88,7 +97,7 @@ class SlackSurface:
         self._asked: dict[str, Where] = {}
         self._faces: dict[str, str] = {}
         self._redrawing = Redrawing(client, self.posts, notes, self.deliver)
-        self._tidying = Tidying(self.posts, notes, self._limits.deletes)
+        self._tidying = Tidying(self.posts, notes, self._limits.tidying, sleep)
 
     @property
     def name(self) -> str:
@@ -106,7 +115,9 @@ class SlackSurface:
     # --- The port -----------------------------------------------------------------------------
 
     async def start(self, job: Job) -> Receipt:
-        """Post the job's message, or find it again after a crash."""
+        """Post the job's message, or find it again after a crash. In a crowded channel there is
+        none before its end.
+        """
         await self._login()
         try:
             message = await self._started(job)
@@ -115,12 +126,13 @@ class SlackSurface:
         return message.receipt()
 
     async def progress(self, job: Job, receipt: Receipt, state: Progress) -> float | NotYet | None:
-        text = cards.face(state)
+        message, text = receipts.read(receipt), cards.face(state)
+        if not message.ts:
+            return None
         if self._faces.get(job.id) == text:
             return _UNCHANGED_S
         if (wait := self._limits.edits.turn(job.id)) > 0:
             return NotYet(wait)
-        message = receipts.read(receipt)
         try:
             await self.posts.try_update(message, text, cards.progress(job, message.where, text))
         except (MessageGone, Closed):
@@ -139,10 +151,16 @@ class SlackSurface:
             match outcome:
                 case Done(pictures=pictures):
                     await self.deliver(job, message.where, pictures)
-                    await self._tidying.take_away(job.id, message)
+                    if message.ts:
+                        await self._tidying.take_away(job.id, message)
+                    if not (await self._notes.read(f"{job.id}-result")).whole:
+                        raise SurfaceGone("files not taken", FILES_NOT_TAKEN)
                 case NotDone(sentence=sentence, cancelled=cancelled):
                     blocks = cards.not_done(job, message.where, sentence, cancelled=cancelled)
-                    await self.posts.update(message, sentence, blocks)
+                    if message.ts:
+                        await self.posts.update(message, sentence, blocks)
+                    else:
+                        await self._say(job, message.where, sentence, blocks)
         except MessageGone as error:
             raise SurfaceGone(str(error)) from error
         except Closed as error:
@@ -166,7 +184,8 @@ class SlackSurface:
         `card` makes something else of the pictures than a result.
 
         Raises:
-            SurfaceGone: nobody can tell whether it is there already.
+            SurfaceGone: nobody can tell whether it is there already, or Slack does not take the
+                files of what is for its requester `alone`, who can try again.
             Closed, CallFailed
         """
         name = f"{job.id}-{part}"
@@ -176,14 +195,20 @@ class SlackSurface:
         known = await self._known(job, where, note, part) if note.posting else None
         if known is None:
             pieces = await self._pieces(job, pictures, name)
-            note = (await self._notes.read(name)).model_copy(update={"posting": True})
+            whole = not any(piece.lost for piece in pieces)
+            if part == ALONE and not whole:
+                raise SurfaceGone("files not taken", FILES_NOT_TAKEN)
+            note = await self._notes.read(name)
+            changed = {"posting": True, "whole": whole, "begun": note.begun or time.time()}
+            note = note.model_copy(update=changed)
             await self._notes.write(name, note)
             try:
-                known = await self._post(job, where, pieces, part, card)
+                known = await self._post(job, where, pieces, part, card, note.begun)
             except CallFailed as error:
                 if error.certain:
                     await self._notes.write(name, note.model_copy(update={"posting": False}))
                 raise
+        note = await self._notes.read(name)
         await self._notes.write(name, note.model_copy(update={"posted": known}))
         return known
 
@@ -294,9 +319,23 @@ class SlackSurface:
         else:
             where = await self._destination(job)
             await self._notes.write(job.id, Note(asked=where))
+        if self._limits.posts(where.channel).wait() > _MOST_WAIT_S:
+            return Message(where=where, ts="")
         blocks = cards.progress(job, where, text)
         ts = await self.posts.post_once(where, key, text, blocks, job.created_at)
         return Message(where=where, ts=ts)
+
+    async def _say(self, job: Job, where: Where, text: str, blocks: cards.Blocks) -> None:
+        """Tell of an end without a picture where no message tells of the job yet, once."""
+        name, key = f"{job.id}-end", f"{job.id} end"
+        note = await self._notes.read(name)
+        if note.posted is not None:
+            return
+        known = await self._known(job, where, note, "end") if note.posting else None
+        if known is None:
+            await self._notes.write(name, Note(posting=True))
+            known = await self.posts.post_once(where, key, text, blocks, job.created_at)
+        await self._notes.write(name, Note(posted=known))
 
     async def _destination(self, job: Job) -> Where:
         where = self._asked.get(job.id)
@@ -310,7 +349,8 @@ class SlackSurface:
     async def _known(self, job: Job, where: Where, note: Note, part: str) -> str | None:
         """The result that an earlier try may have posted."""
         try:
-            return await self.posts.find(where, f"{job.id} {part}", job.created_at)
+            since = note.begun or job.created_at
+            return await self.posts.find(where, f"{job.id} {part}", since)
         except Unreadable as error:
             for file in note.files.values():
                 return await self._shared(file, where.channel)
@@ -373,26 +413,29 @@ class SlackSurface:
         pieces: Sequence[cards.Piece],
         part: str,
         card: Card | None,
+        begun: float | None,
     ) -> str:
         """Post as soon as Slack has looked at the files; without them where it never does."""
 
         def result(shown: Sequence[cards.Piece]) -> tuple[str, cards.Blocks]:
             return cards.spoken(job, shown), cards.done(job, where, shown)
 
-        key, card = f"{job.id} {part}", card or result
+        key, card, since = f"{job.id} {part}", card or result, begun or job.created_at
         text, blocks = card(pieces)
         fresh = any(piece.file is not None for piece in pieces)
         for _ in range(_FILE_TRIES):
             if fresh:
                 await self._sleep(_FILE_PAUSE_S)
             try:
-                return await self.posts.post_once(where, key, text, blocks, job.created_at)
+                return await self.posts.post_once(where, key, text, blocks, since)
             except CallFailed as error:
                 if not _unready(error):
                     raise
         log.warning("pictures never became ready at Slack", job=job.id)
+        note = await self._notes.read(f"{job.id}-{part}")
+        await self._notes.write(f"{job.id}-{part}", note.model_copy(update={"whole": False}))
         _, blocks = card([replace(piece, file=None) for piece in pieces])
-        return await self.posts.post_once(where, key, text, blocks, job.created_at)
+        return await self.posts.post_once(where, key, text, blocks, since)
 
 
 def _unready(error: CallFailed) -> bool:

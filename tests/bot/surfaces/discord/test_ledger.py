@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from bot.app import App
@@ -15,6 +16,11 @@ from tests.fakes.discord import Channel, Fault, Guild, May
 OWNER = Requester("owner", owner=True)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.surfaces.ledger.PAUSE_S", 0.0)
+
+
 async def name_channel(app: App, home: Guild, channel: Channel) -> None:
     change = Change({"log_channel": str(channel.id)})
     record = await app.communities.load(str(home.id))
@@ -22,7 +28,7 @@ async def name_channel(app: App, home: Guild, channel: Channel) -> None:
 
 
 def ledger(s: Stage) -> Ledger:
-    return Ledger(s.bot.messages, s.app.communities.effective, pause=0.0)
+    return Ledger(s.bot.messages, s.app.communities.effective)
 
 
 async def test_lines_that_come_together_are_one_silent_message(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def _awaited(slack: FakeSlack, first: First) -> First:
 
     slack.slash = patient(partial(FakeSlack.slash, slack))  # type: ignore[method-assign, assignment]
     slack.click = patient(partial(FakeSlack.click, slack))  # type: ignore[method-assign, assignment]
+    slack.shortcut = patient(partial(FakeSlack.shortcut, slack))  # type: ignore[method-assign, assignment]
     return counted
 
 

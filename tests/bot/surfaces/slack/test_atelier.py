@@ -9,7 +9,7 @@ from bot.permissions import Requester
 from bot.surfaces.slack import atelier, defaults
 from lora_registry.models import PresetBody, Viewer
 from tests.bot.surfaces.slack.stage import Stage, stage
-from tests.fakes.slack import Message, User, View
+from tests.fakes.slack import Fault, Message, User, View
 
 OWNER = Requester("owner", owner=True)
 
@@ -62,6 +62,8 @@ async def test_defaults_are_set_shown_with_their_source_and_cleared(tmp_path: Pa
         assert "Clear all of mine" not in form.buttons
         await s.slack.submit(s.ana, form, {"Size": "squaer"})
         assert "square" in form.errors[form.fields["Size"]["block_id"]]
+        await s.slack.submit(s.ana, form, {"Size": "64x96", "Model": "flux-2"})
+        assert "size is 64x96" in form.errors[form.fields["Size"]["block_id"]]
         await s.slack.submit(s.ana, form, {"Size": "512x768", "Preset": "nowhere"})
         assert "nowhere" in form.errors[form.fields["Preset"]["block_id"]]
         await s.slack.submit(
@@ -123,6 +125,30 @@ async def test_what_is_kept_is_told_and_sent_as_a_file(tmp_path: Path) -> None:
         assert "bens dog" not in file.data.decode()
         assert s.slack.files_of(s.ben, s.general) != []
         assert file not in s.slack.files_of(s.ben, s.general)
+
+
+async def test_an_export_that_slack_does_not_take_says_so(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        shown = await answered(s, s.ana, "privacy")
+        s.slack.api.faults.append(Fault("files.completeUploadExternal", cut=True))
+        answer = await s.slack.click(s.ana, shown, "Export")
+        await answer.until(lambda a: "has not taken the file" in a.text)
+        s.slack.api.faults.append(Fault("conversations.open", error="cannot_dm_bot"))
+        answer = await s.slack.click(s.ana, shown, "Export")
+        await answer.until(lambda a: "I cannot send you direct messages" in a.text)
+
+
+async def test_damaged_defaults_say_so_and_can_be_cleared(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        team = s.slack.team.id
+        await s.app.communities.change_member(team, s.ana.id, Change({"images": 2}))
+        async with s.app.database.write() as sql:
+            await sql.execute("UPDATE member_settings SET document = '{'")
+        form = await panel(s, s.ana)
+        assert form.fields == {}
+        await s.slack.click(s.ana, form, "Clear all of mine")
+        await form.until(lambda v: defaults.SAVED in v.text)
+        assert "Size" in form.fields
 
 
 async def test_everything_is_erased_after_a_second_click_and_nobody_elses(tmp_path: Path) -> None:

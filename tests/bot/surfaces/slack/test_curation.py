@@ -16,6 +16,7 @@ from bot.surfaces.slack import (
     imagine,
     preset_card,
     preset_changes,
+    preset_history,
     preset_inbox,
     preset_rules,
     preset_rules_panel,
@@ -264,5 +265,5 @@ def test_no_two_tables_answer_one_verb() -> None:
     tables = (clicks, imagine, presets, saving)
     verbs = [verb for table in tables for verb in table.HANDLERS]
     assert len(set(verbs)) == len(verbs)
-    parts = (preset_card, preset_changes, curation, preset_rules)
+    parts = (preset_card, preset_changes, preset_history, curation, preset_rules)
     assert len(presets.HANDLERS) == 1 + sum(len(part.HANDLERS) for part in parts)

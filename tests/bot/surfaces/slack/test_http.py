@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 
+from bot.chat_slack import slack_desk
+from bot.surfaces.slack.bot import SlackBot, SlackRefused, Tokens
 from bot.surfaces.slack.http import MOST_BYTES, PATH, Signatures, create_router
 from tests.bot.surfaces.slack.stage import Stage, stage
+from tests.fakes.slack import Fault, User
 
 SECRET = SecretStr("8f742231b10e8888abcd99yyyzzz85a5")
 STAMP = 1531420618
@@ -85,6 +88,30 @@ async def test_a_retry_of_slack_is_acknowledged_and_draws_nothing(tmp_path: Path
         assert s.slack.requests.replies[-1].status == 200
         assert told.acks == 2
         assert len(await jobs(s)) == 1
+        await s.until(await s.newest(s.ana))
+        before = [message.ts for message in s.general.posted]
+        async with s.app.database.write() as sql:  # as after a crash just before it was noted
+            await sql.execute("DELETE FROM handled")
+        await s.slack.repeat(told)
+        assert told.acks == 3
+        assert len(await jobs(s)) == 1
+        assert [message.ts for message in s.general.posted] == before
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_an_event_is_acknowledged_once_its_job_is_kept_or_time_is_short(
+    tmp_path: Path, http: bool
+) -> None:
+    async with stage(tmp_path, http=http) as s:
+        s.slack.api.faults.append(Fault("users.info", delay=0.2))
+        await s.slack.mention(s.ana, s.general, "a cat")
+        assert len(await jobs(s)) == 1
+        with patch("bot.surfaces.slack.bot.EVENT_S", 0.05):
+            s.slack.api.faults.append(Fault("users.info", delay=1.0))
+            await s.slack.mention(s.ben, s.general, "a dog")
+            assert not await jobs(s, s.ben)
+        await s.slack.posted(s.general, lambda m: "dog" in str(m.blocks) and "Again" in m.buttons)
+        assert not s.slack.delivery.late
 
 
 async def test_before_slack_has_said_who_we_are_it_is_asked_to_come_again(tmp_path: Path) -> None:
@@ -130,6 +157,25 @@ async def test_what_else_the_environment_says_of_slack_changes_nothing(
     assert not [record for record in caplog.records if record.name.startswith("slack_bolt")]
 
 
+async def test_wrong_tokens_are_refused_with_the_page_that_has_the_right_ones(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as s:
+        url, right = s.slack.api_url, SecretStr(s.slack.bot_token)
+        desk = slack_desk(s.app, s.supervisor, s.bot)
+        bot = SlackBot(Tokens(SecretStr("xoxb-no"), None, SECRET), tmp_path, api_url=url)
+        with pytest.raises(SlackRefused, match=r"SLACK_BOT_TOKEN \(invalid_auth\).*OAuth & Perm"):
+            await bot.start(desk)
+        await bot.close()
+        bot = SlackBot(Tokens(right, SecretStr("xapp-no")), tmp_path, api_url=url)
+        await bot.start(desk)
+        await s.slack.until(lambda: bot.trouble)
+        assert "SLACK_APP_TOKEN (invalid_auth)" in str(bot.trouble)
+        assert "Basic Information" in str(bot.trouble)
+        assert "xapp-no" not in str(bot.trouble)
+        await bot.close()
+
+
 async def test_a_token_that_is_taken_away_is_said(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         assert s.bot.trouble is None
@@ -142,5 +188,5 @@ async def test_a_token_that_is_taken_away_is_said(tmp_path: Path) -> None:
         assert s.slack.bot_token not in str(s.bot.trouble)
 
 
-async def jobs(s: Stage) -> list[object]:
-    return list(await s.app.jobs.history("slack", s.ana.id, before=None, limit=50))
+async def jobs(s: Stage, user: User | None = None) -> list[object]:
+    return list(await s.app.jobs.history("slack", (user or s.ana).id, before=None, limit=50))

@@ -165,6 +165,7 @@ def test_the_command_prints_it_for_the_address_that_others_reach(tmp_path: Path)
     assert named.stdout == public.stdout
     sockets = printed(ATELIER_PUBLIC_URL="https://pictures.example.com", SLACK_APP_TOKEN="xapp-1")
     assert json.loads(sockets.stdout) == manifest()
-    plain = printed("--url", "http://pictures.example.com")
-    assert (plain.returncode, plain.stdout) == (2, "")
-    assert "https addresses only" in plain.stderr
+    for wrong in ("http://pictures.example.com", "https://["):
+        plain = printed("--url", wrong)
+        assert (plain.returncode, plain.stdout) == (2, "")
+        assert plain.stderr == f"Slack sends events to https addresses only, not to {wrong}.\n"

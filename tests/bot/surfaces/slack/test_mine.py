@@ -6,7 +6,7 @@ from pathlib import Path
 from bot.jobs.job import Job, JobState
 from bot.surfaces.slack import mine
 from tests.bot.surfaces.slack.stage import Stage, stage
-from tests.fakes.slack import Channel, Message, User
+from tests.fakes.slack import Channel, Fault, Message, User
 
 
 async def asked(s: Stage, user: User, text: str = "", channel: Channel | None = None) -> Message:
@@ -98,3 +98,19 @@ async def test_a_result_that_had_no_place_is_sent_to_who_asked(tmp_path: Path) -
         conversation = s.slack.conversation(s.ana)
         await s.slack.posted(conversation, lambda m: "Again" in m.buttons)
         assert s.slack.seen_by(s.ana, conversation)[-1].open_pictures
+
+
+async def test_pictures_that_slack_did_not_take_are_sent_once_it_does(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        full = Fault("files.getUploadURLExternal", error="storage_limit_reached", times=2)
+        s.slack.api.faults.append(full)
+        card = await s.drawn(s.ana, "steps=2 a cat")
+        assert "finds it with `/queue`" in words(s, s.ben, card)
+        queue = await asked(s, s.ana)
+        refused = await s.slack.click(s.ana, queue, "Send to me")
+        await refused.until(lambda a: "takes no more files" in a.text)
+        await s.slack.click(s.ana, queue, "Send to me")
+        conversation = s.slack.conversation(s.ana)
+        await s.slack.posted(conversation, lambda m: "Again" in m.buttons)
+        [sent] = s.slack.seen_by(s.ana, conversation)
+        assert sent.open_pictures

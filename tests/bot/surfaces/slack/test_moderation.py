@@ -20,6 +20,11 @@ from tests.fakes.slack import Channel, Fault, Message, Seen, User, View
 HIDDEN = "Hidden because a moderator hid it."
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.surfaces.ledger.PAUSE_S", 0.0)
+
+
 async def moderator(s: Stage, **values: object) -> User:
     """Somebody whom the settings name."""
     mod = s.slack.user("Mod")
@@ -69,7 +74,8 @@ async def test_hiding_and_showing_openly_put_one_message_in_the_place_of_another
             assert only(s).notification == cards.NEUTRAL
             assert {first.state, second.state} == {"deleted"}
         hidden = only(s).message
-        assert [v["text"] for v in card.versions][-1] == cards.SHOWN_ANEW
+        assert card.versions[-1]["text"] == cards.SHOWN_ANEW
+        assert len(s.general.posted) == 1
 
         await press(s, mod, window, "Show openly", "Shown openly.")
         assert (len(only(s).open_pictures), hidden.deleted) == (2, True)
@@ -80,6 +86,15 @@ async def test_hiding_and_showing_openly_put_one_message_in_the_place_of_another
         assert f"was hidden by Mod ({mod.id}): https://home.slack.com/archives/" in str(
             [m.text for m in log.posted]
         )
+
+
+async def test_a_moderator_who_closes_the_window_hears_of_it_all_the_same(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        mod = await moderator(s)
+        window = await panel(s, mod, await s.drawn(s.ana))
+        s.slack.api.faults.append(Fault("views.update", error="not_found"))
+        await s.slack.click(mod, window, "Hide")
+        await told(s, mod, "Hidden.")
 
 
 async def test_in_a_thread_it_stays_there(tmp_path: Path) -> None:
@@ -206,6 +221,46 @@ async def test_what_slack_does_not_do_is_done_by_the_next_click(
         await press(s, mod, window, "Hide", said)
         await press(s, mod, window, "Hide", "Hidden.")
         assert [picture.collapsed for picture in only(s).pictures] == [True]
+
+
+async def test_what_was_left_behind_goes_with_a_click_on_what_took_its_place(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as s:
+        mod = await moderator(s)
+        card = await s.drawn(s.ana)
+        s.slack.api.faults.append(Fault("chat.delete", error="fatal_error"))
+        window = await panel(s, mod, card)
+        await press(s, mod, window, "Hide", f"⚠️ {moderation.NOT_REDRAWN}")
+        [left, hidden] = s.general.posted
+        assert left is card
+        await press(s, mod, await panel(s, mod, hidden), "Hide", "Hidden.")
+        assert s.general.posted == [hidden]
+
+
+async def test_of_an_old_picture_slack_tells_which_files_it_was(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        mod = await moderator(s)
+        card = await s.drawn(s.ana)
+        await s.bot.surface.forget((await s.newest(s.ana)).id)
+        [file] = s.slack.files_of(s.ben, s.general)
+        await press(s, mod, await panel(s, mod, card), "Hide", "Hidden.")
+        assert (file.state, only(s).open_pictures) == ("deleted", ())
+
+
+async def test_a_private_picture_that_was_shared_is_hidden_where_it_was_shared(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as s:
+        mod = await moderator(s)
+        await s.slack.slash(s.ana, s.general, "/imagine", "a cat --private")
+        card = await s.slack.posted(s.slack.conversation(s.ana), lambda m: "Share" in m.buttons)
+        await s.slack.click(s.ana, card, "Share")
+        shared = await s.slack.posted(s.general, lambda m: m.buttons)
+        await press(s, mod, await panel(s, mod, shared), "Hide", "Hidden.")
+        assert [picture.collapsed for picture in only(s).pictures] == [True]
+        await s.slack.click(s.ana, card, "Share")
+        assert not only(s).open_pictures
 
 
 async def test_a_message_that_somebody_has_deleted_stays_away(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bot.jobs.job import JobState
 from bot.surfaces.slack import pace
 from bot.surfaces.slack.pace import Line, Pace
-from tests.bot.surfaces.slack.stage import running
+from tests.bot.surfaces.slack.stage import running, stage
 from tests.fakes.slack import FakeSlack
 
 
@@ -79,7 +79,7 @@ async def test_a_progress_message_that_cannot_go_yet_holds_up_no_result_and_goes
         ana = slack.user("Ana")
         general = slack.channel("general", ana)
         with monkeypatch.context() as patched:
-            patched.setattr(pace, "DELETES", (1, 3600.0))
+            patched.setattr(pace, "TIDYING", (1, 3600.0))
             patched.setattr(Line, "turn", _for_ever_if_full)
             async with running(slack, tmp_path) as (app, _, supervisor, _bot):
                 for prompt in ("one cat", "two cats"):
@@ -93,6 +93,22 @@ async def test_a_progress_message_that_cannot_go_yet_holds_up_no_result_and_goes
             assert len(general.posted) == 2
             notes = tmp_path / "data" / "slack" / "notes"
             await slack.until(lambda: not list(notes.glob("*-progress.json")))
+
+
+@pytest.mark.parametrize("prompt", ["a cat", "fail cat"])
+async def test_in_a_crowded_channel_only_the_end_is_posted_and_who_asked_knows_why(
+    tmp_path: Path, prompt: str
+) -> None:
+    async with stage(tmp_path) as s:
+        line = s.bot.surface.posts._limits.posts(s.general.id)
+        line.hold(60.0)
+        answer = await s.slack.slash(s.ana, s.general, "/imagine", prompt)
+        await answer.until(lambda a: "shows no progress here" in a.text)
+        job = await s.until(await s.newest(s.ana))
+        [card] = s.general.posted
+        assert ("Try again" if "fail" in prompt else "Again") in card.buttons
+        await s.supervisor._delivery.deliver(job)
+        assert s.general.posted == [card]
 
 
 async def _for_ever_if_full(line: Line) -> None:

@@ -113,7 +113,8 @@ async def test_what_nobody_else_sees_cannot_be_reported_until_it_is_shared(tmp_p
         await s.slack.click(s.ana, card, "Share")
         shared = await s.slack.posted(s.general, lambda m: m.buttons)
         await report(s, shared)
-        await s.slack.posted(channel, lambda m: m.buttons)
+        told_of = await s.slack.posted(channel, lambda m: m.buttons)
+        assert f"/{s.general.id}/p{shared.ts.replace('.', '')}|a picture>" in str(told_of.blocks)
         failed = await s.drawn(s.ana, "fail")
         assert "Report" not in failed.buttons
 

@@ -18,7 +18,7 @@ from bot.surfaces.slack.settings_inputs import NEEDS_PAUSE
 from bot.surfaces.slack.settings_pages import HISTORY, LIST, ROLE, Scene, Spot, draw, spot_of
 from bot.surfaces.slack.settings_words import SLACKS_RULE
 from tests.bot.surfaces.slack.stage import Stage, running, stage
-from tests.fakes.slack import Answer, Channel, FakeSlack, User, View, rules
+from tests.fakes.slack import Answer, Channel, FakeSlack, Fault, User, View, rules
 from tests.fakes.slack.state import nested
 
 OWNER = Requester("owner", owner=True)
@@ -135,6 +135,7 @@ async def test_what_is_refused_is_said_below_its_field_and_nothing_is_saved(
         answer = await form.save(model="flux-2", size="square_hd")
         assert "model is flux-2, which not everyone" in str(answer.errors)
         found = await s.slack.options(form.who, form.view, "preset", "")
+        assert [block.partition("-")[0] for block in answer.errors] == ["model"]
         await form.save(model="-", preset=found[0]["value"])
         assert "Now: 1024x1024 (set here)." in form.text
         assert (await settings(s)).preset == found[0]["value"]
@@ -191,7 +192,7 @@ async def test_user_groups_get_limits_and_moderate(tmp_path: Path) -> None:
         wrong = await form.save(max_steps="77")
         assert "use 1 to 50 steps, or none for no limit." in str(wrong.errors)
         await form.save(max_steps="40", max_images="none")
-        assert f"Most steps of <!subteam^{group}>: 40 steps (set for this role)" in form.text
+        assert f"Most steps of <!subteam^{group}>: 40 steps (set for this user group)" in form.text
         assert (await settings(s)).roles[group].max_steps == 40
         card = await s.drawn(s.ana, "a cat --steps 20")
         assert "Again" in card.buttons
@@ -201,7 +202,12 @@ async def test_user_groups_get_limits_and_moderate(tmp_path: Path) -> None:
         await form.press(f"v1:settings:group:{group}")
         await form.save(max_images="")
         assert (await settings(s)).roles[group].model_fields_set == {"max_steps"}
-        await form.press("Take its limits away")
+        other = await Form.opened(s.slack, boss(s), s.general)
+        await other.go("roles")
+        await other.press(f"v1:settings:group:{group}")
+        for one in (form, other):  # the second one finds them gone
+            await one.press("Take its limits away")
+            assert "*User groups with limits of their own*: 0" in one.text
         assert (await settings(s)).roles == {}
 
 
@@ -302,6 +308,29 @@ async def test_an_open_form_outlives_the_process(tmp_path: Path) -> None:
             await form.save(max_steps="12")
             assert "Most steps: 12 steps (set here)" in form.text
             assert (await app.communities.load(slack.team.id)).version == 1
+
+
+async def test_where_slack_is_slow_to_say_who_asks_the_form_opens_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.surfaces.slack.settings_clicks.FIRST_S", 0.05)
+    async with stage(tmp_path) as s:
+        for user, sees in ((boss(s), "Flagged pictures"), (s.ben, "⚠️ Only who manages")):
+            s.slack.api.faults.append(Fault("users.info", delay=0.3))
+            form = await Form.opened(s.slack, user, s.general)
+            await form.view.until(lambda v: v.text != LOADING)
+            assert sees in form.text
+
+
+async def test_without_the_permission_to_ask_nobody_is_in_a_user_group(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        group = s.slack.usergroup("mods", s.ana)
+        s.slack.team.scopes.discard("usergroups:read")
+        assert await s.bot.people.groups_of(s.ana.id) == frozenset()
+        assert await s.bot.people.group("@mods") is None
+        assert await s.bot.people.group(group) == group
+        assert "Again" in (await s.drawn(s.ana)).buttons
+        assert len(s.slack.api.made("usergroups.list")) == 1
 
 
 async def test_a_form_is_answered_in_time_however_long_it_takes(tmp_path: Path) -> None:
