@@ -38,10 +38,10 @@ from bot.app import build_backends, build_supervisor, open_app
 from bot.commands.imagine import Ask
 from bot.commands.prompt import parse
 from bot.jobs.job import Job, Place, Receipt
+from bot.owner import OWNER
 from bot.settings import Settings
 from bot.surfaces.base import Outcome
 from bot.surfaces.terminal.surface import NAME, TerminalSurface, receipt
-from bot.terminal import OWNER
 
 PROMPTS: Final = (
     "a large red circle on a blue background",

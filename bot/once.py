@@ -5,6 +5,8 @@ asks here first and says afterwards that it is done; a crash in between leaves i
 next copy is handled. Handling must therefore bear to be repeated up to its end.
 """
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +16,8 @@ from bot.database import Database
 
 KEPT_S: Final = 86_400.0
 """Far longer than any platform repeats itself."""
+PATIENCE_S: Final = 2.0
+"""How long a copy waits for the first: platforms want an answer within 3 seconds."""
 _SWEEP_EVERY: Final = 1000
 
 _DONE: Final = "SELECT 1 FROM handled WHERE key = ?"
@@ -27,29 +31,33 @@ class Once:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
-        self._busy: set[str] = set()
+        self._busy: dict[str, asyncio.Event] = {}
         self._since_sweep = _SWEEP_EVERY
 
     @asynccontextmanager
     async def first(self, key: str) -> AsyncIterator[bool]:
         """Whether this is to be handled now. It counts as done unless the body raises.
 
-        Without a key everything is to be handled.
+        A copy that comes while the first is being handled waits a moment for that, so that it is
+        not answered before. Without a key everything is to be handled.
         """
         if not key:
             yield True
             return
-        if key in self._busy:
+        if (ended := self._busy.get(key)) is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), PATIENCE_S)
             yield False
             return
-        self._busy.add(key)
+        ended = self._busy[key] = asyncio.Event()
         try:
             new = await self._database.row(_DONE, (key,)) is None
             yield new
             if new:
                 await self._note(key)
         finally:
-            self._busy.discard(key)
+            del self._busy[key]
+            ended.set()
 
     async def _note(self, key: str) -> None:
         self._since_sweep += 1

@@ -17,8 +17,8 @@ import httpx
 from PIL import Image
 
 from bot.jobs.job import JobState
+from bot.owner import OWNER
 from bot.surfaces.web import surface
-from bot.surfaces.web.routes import OWNER
 from tests.contracts.scene import Card, Run, State
 from tests.fakes.site import INSTANCE, Site, site
 

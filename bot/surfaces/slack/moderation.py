@@ -20,16 +20,16 @@ from backends.base import Verdict
 from bot import wording
 from bot.commands.jobs import JobErased, NoSuchJob, PictureGone, PictureUnreadable
 from bot.commands.moderation import NotAllowed
-from bot.jobs.job import Job, Place
+from bot.jobs.job import Job
 from bot.permissions import Requester
-from bot.policy import Treatment
-from bot.surfaces.base import DeliveredPicture, SurfaceGone
+from bot.surfaces.base import SurfaceGone
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack import forms, receipts
 from bot.surfaces.slack.calls import CallFailed
 from bot.surfaces.slack.cards import Blocks, rendered, section, small
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
+from bot.surfaces.slack.pictures import pictures_of, public
 from bot.surfaces.slack.posts import MessageGone
 from bot.surfaces.slack.receipts import Message, Where
 from bot.surfaces.slack.redrawing import CARD_GONE
@@ -174,7 +174,7 @@ async def _redrawn(desk: Desk, by: Requester, job: Job, aim: Target) -> tuple[Jo
     """
     try:
         for _ in range(_REDRAWS):
-            pictures = await pictures_of(desk, job, _public(job))
+            pictures = await pictures_of(desk, job, public(job))
             aim = replace(aim, ts=await desk.surface.redraw(job, aim.ts, pictures))
             shown, job = job, await desk.moderation.job(by, job.place.community, job.id)
             if shown.moderated is job.moderated:
@@ -189,41 +189,6 @@ async def _redrawn(desk: Desk, by: Requester, job: Job, aim: Target) -> tuple[Jo
         log.warning("result not redrawn", job=job.id, error=str(error) or type(error).__name__)
         return job, aim, NOT_REDRAWN
     return job, aim, ""
-
-
-def _public(job: Job) -> Place:
-    """Where everybody sees it: what was private has been shared there."""
-    return job.place.model_copy(update={"private": False})
-
-
-async def pictures_of(
-    desk: Desk, job: Job, place: Place, *, hidden: bool = False
-) -> tuple[DeliveredPicture, ...]:
-    """A job's pictures as a place allows them, none of them openly where they are to be `hidden`.
-
-    Hidden pictures that cannot be read are withheld: hiding must not fail.
-
-    Raises:
-        PictureGone, PictureUnreadable: one cannot be read, and some are to be shown openly.
-    """
-    alone = place.model_copy(update={"private": True})
-    offered = [
-        one.treatment is Treatment.SPOILER
-        for one in await desk.jobs.shown(replace(job, place=alone))
-    ]
-    try:
-        found = await desk.jobs.pictures(job, place)
-    except (PictureGone, PictureUnreadable):
-        shown = await desk.jobs.shown(replace(job, place=place))
-        if not hidden and any(one.treatment is Treatment.SHOW for one in shown):
-            raise
-        return tuple(DeliveredPicture(one.picture, b"", Treatment.WITHHOLD) for one in shown)
-    return tuple(
-        replace(one, treatment=Treatment.SPOILER)
-        if hidden and one.treatment is Treatment.SHOW
-        else replace(one, offered=offer and one.treatment is Treatment.WITHHOLD)
-        for one, offer in zip(found, offered, strict=True)
-    )
 
 
 async def delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> None:

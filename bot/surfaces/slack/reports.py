@@ -32,9 +32,9 @@ from bot.surfaces.slack.moderation import (
     findings,
     note,
     panel,
-    pictures_of,
     seen_where,
 )
+from bot.surfaces.slack.pictures import pictures_of
 from bot.surfaces.slack.receipts import Where
 from bot.surfaces.slack.text import moment, safe
 

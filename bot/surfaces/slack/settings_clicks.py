@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from slack_sdk.models.views import View
 
 from bot.commands.settings import (
+    FOR_THE_ROLE,
     Edit,
     Overview,
     Target,
@@ -264,7 +265,8 @@ async def _changed(
         return _refused(now, error)
     who = await desk.people.named(by.id)
     desk.ledger.note(now.community, noted(edit, who, LOGGED))
-    return Outcome(after, f"✅ {words(confirmation(edit, after, SEEN))}")
+    said = confirmation(edit, after, SEEN).replace(FOR_THE_ROLE, words(FOR_THE_ROLE))
+    return Outcome(after, f"✅ {said}")
 
 
 # --- Inside -----------------------------------------------------------------------------------

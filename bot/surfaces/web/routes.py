@@ -19,7 +19,7 @@ from bot.commands.imagine import Ask, Draw, Refused
 from bot.commands.jobs import Jobs, NoSuchJob, PictureGone, PictureUnreadable
 from bot.commands.prompt import FLAGS, PromptError, Wish, parse, render
 from bot.jobs.job import Job, Place
-from bot.permissions import Requester
+from bot.owner import OWNER
 from bot.recipe import Recipe, RecipeError, read
 from bot.signing import BadLink, Signer
 from bot.surfaces.web.access import COOKIE, Access
@@ -28,7 +28,6 @@ from bot.surfaces.web.views import JobView, job_view
 
 ASSETS: Final = Path(__file__).with_name("assets")
 MAX_UPLOAD: Final = 20 * 2**20
-OWNER: Final = Requester("owner", owner=True)
 PLACE: Final = Place(private=True)
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "

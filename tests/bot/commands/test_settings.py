@@ -25,6 +25,7 @@ from bot.commands.settings import (
     noted,
     reduced,
     target,
+    together,
     valued,
     written,
 )
@@ -236,6 +237,25 @@ def test_a_role_is_added_changed_and_removed() -> None:
     assert confirmation(edit, now) == "Saved. Limits of 8: as for everybody."
     with pytest.raises(SettingsRefused, match="no limits of its own"):
         cleared(now, [target("roles.8")])
+
+
+def test_several_changes_together_are_one_and_see_each_other() -> None:
+    now = after(written(NOTHING, target("roles.7.max_steps"), "50"), NOTHING)
+    edit = together(
+        now,
+        [
+            lambda seen: written(seen, target("roles.7.max_images"), "4"),
+            lambda seen: cleared(seen, [target("roles.7.max_steps")]),
+            lambda seen: written(seen, target("daily_budget"), "9"),
+        ],
+    )
+    now = after(edit, now)
+    assert now.own.roles["7"].model_fields_set == {"max_images"}
+    assert now.value(SETTINGS["daily_budget"]) == 9
+    said = "Most pictures at once of 7: 4 pictures (set for this role); Most steps of 7: no limit"
+    assert said in confirmation(edit, now)
+    with pytest.raises(SettingsRefused, match="max_images"):
+        together(now, [lambda seen: written(seen, target("max_images"), "9")])
 
 
 def test_roles_of_the_instance_are_kept_when_the_first_own_one_is_added() -> None:

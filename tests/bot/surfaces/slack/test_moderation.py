@@ -248,6 +248,20 @@ async def test_of_an_old_picture_slack_tells_which_files_it_was(tmp_path: Path) 
         assert (file.state, only(s).open_pictures) == ("deleted", ())
 
 
+async def test_what_is_not_stored_any_more_is_hidden_all_the_same(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        mod = await moderator(s)
+        card = await s.drawn(s.ana)
+        result = (await s.newest(s.ana)).result
+        assert result is not None
+        await s.app.pictures.delete(result.pictures[0].key)
+        window = await panel(s, mod, card)
+        await press(s, mod, window, "Hide", "Hidden.")
+        assert only(s).pictures == ()
+        assert "withheld: a moderator hid it" in only(s).text
+        await press(s, mod, window, "Show openly", f"⚠️ {wording.PICTURE_GONE}")
+
+
 async def test_a_private_picture_that_was_shared_is_hidden_where_it_was_shared(
     tmp_path: Path,
 ) -> None:
