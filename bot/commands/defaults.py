@@ -31,7 +31,7 @@ from lora_registry.names import parse_composition
 
 SOURCES: Final[Mapping[Source, str]] = MappingProxyType(
     {
-        Source.DEFAULT: "as it comes",
+        Source.DEFAULT: "default",
         Source.INSTANCE: "set for this whole Atelier",
         Source.COMMUNITY: "set for everybody here",
         Source.MEMBER: "yours",

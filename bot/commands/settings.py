@@ -35,7 +35,7 @@ from lora_registry.names import parse_composition
 
 HERE: Final = "set here"
 BY_OWNER: Final = "set by the owner of this Atelier"
-AS_IT_COMES: Final = "as it comes"
+BY_DEFAULT: Final = "default"
 FOR_THE_ROLE: Final = "set for this role"
 AS_EVERYBODY: Final = "as for everybody"
 
@@ -130,7 +130,7 @@ class Overview:
         if self.has(which) and source is Source.INSTANCE:
             own = in_words(which, getattr(self.own, which.name), mentions)
             return f"{BY_OWNER}, and not to be loosened; here it is set to {own}"
-        return {Source.COMMUNITY: HERE, Source.INSTANCE: BY_OWNER}.get(source, AS_IT_COMES)
+        return {Source.COMMUNITY: HERE, Source.INSTANCE: BY_OWNER}.get(source, BY_DEFAULT)
 
     def _source_for_role(self, which: Setting, role: str) -> str:
         if not self.has(which, role):

@@ -34,7 +34,7 @@ MOST_PROMPT: Final = 3000
 LABEL: Final = 75
 VALUE: Final = 150
 TITLE: Final = "Imagine"
-_ANY: Final = Option(text="as it comes", value="-")
+_ANY: Final = Option(text="default", value="-")
 
 
 def form(custom_id: CustomId, wish: Wish, interaction: Interaction) -> View:

@@ -10,7 +10,7 @@ import pytest
 from backends.base import ImageSize
 from bot.commands.settings import (
     AS_EVERYBODY,
-    AS_IT_COMES,
+    BY_DEFAULT,
     BY_OWNER,
     FOR_THE_ROLE,
     HERE,
@@ -171,7 +171,7 @@ def test_sources_are_said_in_words() -> None:
         CommunitySettings(daily_budget=10, model="flux-2", blocked_words={"dog", "owl"}),
     )
     said = {name: now.source(setting) for name, setting in SETTINGS.items()}
-    assert said["max_images"] == AS_IT_COMES
+    assert said["max_images"] == BY_DEFAULT
     assert said["model"] == BY_OWNER
     assert said["max_steps"] == HERE
     assert said["daily_budget"].startswith(BY_OWNER)

@@ -16,14 +16,14 @@ async def test_what_is_set_in_the_panel_holds_from_the_next_picture_on(tmp_path:
         opened = await s.mod.slash("settings")
         assert opened.private
         panel = opened.card
-        assert "behind a spoiler, everywhere *(as it comes)*" in panel.text
+        assert "behind a spoiler, everywhere *(default)*" in panel.text
         await s.mod.choose(panel, "Withheld everywhere: a sentence stands in their place")
         assert "✅" in panel.text
         assert (await s.drawn(s.ana, "flagged")).pictures == []
 
         await s.restart()  # the panel stays open meanwhile
         await s.mod.choose(panel, "Flagged pictures")  # in the menu that sets back
-        assert "behind a spoiler, everywhere *(as it comes)*" in panel.text
+        assert "behind a spoiler, everywhere *(default)*" in panel.text
         assert [one.spoiler for one in (await s.drawn(s.ana, "flagged")).pictures] == [True]
 
         form = await s.mod.click(panel, "Pause …")

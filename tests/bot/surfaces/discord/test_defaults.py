@@ -23,7 +23,7 @@ async def test_imagine_uses_every_default_and_a_command_wins(tmp_path: Path) -> 
     async with stage(tmp_path) as s:
         shown = await panel(s, s.ana)
         assert shown.ephemeral
-        assert "**Size:** the model's own, 1024x768 · *as it comes*" in shown.text
+        assert "**Size:** the model's own, 1024x768 · *default*" in shown.text
         await choose(s, shown, "Size", "Size: square, 512x512", "**Size:** 512x512 · *yours*")
         await choose(s, shown, "Model", "Model: flux-2", "**Model:** flux-2 · *yours*")
         await choose(s, shown, "Pictures at once", "Pictures at once: 2", "once:** 2 · *yours*")
@@ -86,7 +86,7 @@ async def test_defaults_come_from_the_server_and_go_back_to_it(tmp_path: Path) -
             s, shown, menu, "Size: the model's own, 1024x768", "768x1024 · *set for everybody here*"
         )
         assert "you get a ping" in shown.text
-        await choose(s, shown, menu, "All of mine", "no ping · *as it comes*")
+        await choose(s, shown, menu, "All of mine", "no ping · *default*")
         assert "yours" not in shown.text
 
         refused = await s.discord.select(s.ana, shown, "Pictures at once", ["Pictures at once: 3"])

@@ -79,7 +79,7 @@ async def test_every_setting_is_changed_in_the_panel_that_shows_it(tmp_path: Pat
         boss = s.discord.owner
         panel = await Panel.opened(s.discord, boss, s.general)
         assert panel.message.ephemeral
-        assert "Flagged pictures**: behind a spoiler, everywhere *(as it comes)*" in panel.text
+        assert "Flagged pictures**: behind a spoiler, everywhere *(default)*" in panel.text
         assert "Discord wants adult media in age-restricted channels only" in panel.text
         rules_offered = [o["value"] for o in panel.part(":chosen:flagged")["options"]]
         assert rules_offered == ["spoiler", "spoiler_age_restricted", "withhold"]
@@ -128,7 +128,7 @@ async def test_every_setting_is_changed_in_the_panel_that_shows_it(tmp_path: Pat
         await panel.go("pictures")
         assert [o["label"] for o in panel.part(":clear:")["options"]] == ["Models", "Most steps"]
         await panel.pick(":clear:", "Models", "Most steps")
-        assert "Most steps: no limit (as it comes)" in panel.said
+        assert "Most steps: no limit (default)" in panel.said
         assert not panel.has(":clear:")
         assert (await settings(s)).models == {"flux-1", "flux-2"}
 

@@ -76,7 +76,7 @@ async def test_every_setting_is_changed_in_the_form_that_shows_it(tmp_path: Path
     async with stage(tmp_path) as s:
         who = boss(s)
         form = await Form.opened(s.slack, who, s.general)
-        assert "Now: collapse: in a closed block that members open (as it comes)." in form.text
+        assert "Now: collapse: in a closed block that members open (default)." in form.text
         assert SLACKS_RULE in form.text
         menu = form.view.fields["Flagged pictures"]["element"]
         assert [o["value"] for o in menu["options"]] == ["-", "spoiler", "private", "withhold"]
@@ -106,7 +106,7 @@ async def test_every_setting_is_changed_in_the_form_that_shows_it(tmp_path: Path
 
         await form.go("pictures")
         await form.save(models=[], max_steps="")
-        assert "Most steps: no limit (as it comes)" in form.text
+        assert "Most steps: no limit (default)" in form.text
         assert (await settings(s)).models == {"flux-1", "flux-2"}
 
         await form.go(HISTORY)
