@@ -102,28 +102,26 @@ class JobStore:
             if (known := await _one(sql, "SELECT * FROM jobs WHERE id = ?", draft.id)) is not None:
                 return _job(known)
             await self._admit(sql, draft, limits, now)
-            await sql.execute(
+            row = await _one(
+                sql,
                 "INSERT INTO jobs (id, surface, requester, place, request, backend, preset, asked,"
                 " ping, price, charge, limits, receipt, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    draft.id,
-                    draft.surface,
-                    draft.requester,
-                    draft.place.model_dump_json(),
-                    draft.request.model_dump_json(),
-                    draft.backend,
-                    draft.preset,
-                    draft.asked,
-                    draft.ping,
-                    draft.price,
-                    draft.price,
-                    _LIMITS.dump_json(limits).decode(),
-                    None if receipt is None else json.dumps(receipt),
-                    now,
-                ),
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                draft.id,
+                draft.surface,
+                draft.requester,
+                draft.place.model_dump_json(),
+                draft.request.model_dump_json(),
+                draft.backend,
+                draft.preset,
+                draft.asked,
+                draft.ping,
+                draft.price,
+                draft.price,
+                _LIMITS.dump_json(limits).decode(),
+                None if receipt is None else json.dumps(receipt),
+                now,
             )
-            row = await _one(sql, "SELECT * FROM jobs WHERE id = ?", draft.id)
             return _job(_present(row))
 
     async def _admit(
@@ -132,7 +130,7 @@ class JobStore:
         midnight = day_start(now)
         community = draft.place.community
         waiting = "SELECT count(*) FROM jobs WHERE reported_at IS NULL AND state = 'queued'"
-        checks: list[tuple[str, int | None, float | None, str, tuple[object, ...]]] = [
+        checks: list[tuple[str, float | None, float | None, str, tuple[object, ...]]] = [
             ("instance_queued", MAX_WAITING, None, waiting, ()),
             (
                 "requester_queued",
@@ -163,26 +161,38 @@ class JobStore:
                 (midnight, community),
             ),
         ]
-        for quota, limit, resets_at, query, args in checks:
+        budget = limits.community_budget if draft.price > 0 else None
+        checks.append(
+            ("community_budget", budget, midnight + 86_400, _SPENT, (community, midnight))
+        )
+        checks = [check for check in checks if check[1] is not None]
+        # One query for all: each on its own would wait for a thread, and a busy loop, once more.
+        found = _present(
+            await _one(
+                sql,
+                f"SELECT {', '.join(f'({query})' for *_, query, _ in checks)}",
+                *(arg for *_, args in checks for arg in args),
+            )
+        )
+        for (quota, limit, resets_at, *_), used in zip(checks, found, strict=True):
             if limit is None:
                 continue
-            count = _present(await _one(sql, query, *args))[0]
-            if count >= limit:
+            # A job is one more, or costs its price. Sums of prices are rounded to a millionth of
+            # a dollar: 0.1 + 0.2 is not over 0.3.
+            more = draft.price if quota == "community_budget" else 1
+            if round(used + more - limit, 6) > 0:
                 raise QuotaExceeded(quota, limit, resets_at)
-        budget = limits.community_budget
-        if draft.price > 0 and budget is not None:
-            spent = _present(await _one(sql, _SPENT, community, midnight))[0]
-            # Sums of prices are rounded to a millionth of a dollar: 0.1 + 0.2 is not over 0.3.
-            if round(spent + draft.price - budget, 6) > 0:
-                raise QuotaExceeded("community_budget", budget, midnight + 86_400)
 
     async def save_receipt(self, job_id: str, receipt: Receipt) -> Job:
         """Keep the surface's note of its message; from now on the job may run."""
         async with self._database.write() as sql:
-            await sql.execute(
-                "UPDATE jobs SET receipt = ? WHERE id = ?", (json.dumps(receipt), job_id)
+            row = await _one(
+                sql,
+                "UPDATE jobs SET receipt = ? WHERE id = ? RETURNING *",
+                json.dumps(receipt),
+                job_id,
             )
-            return _job(_present(await _one(sql, "SELECT * FROM jobs WHERE id = ?", job_id)))
+            return _job(_present(row))
 
     # --- Running ------------------------------------------------------------------------------
 
