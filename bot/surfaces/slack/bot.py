@@ -25,7 +25,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.surfaces import ids
 from bot.surfaces.slack import home, routes
-from bot.surfaces.slack.calls import CallFailed, Closed, called
+from bot.surfaces.slack.calls import CALL_TIMEOUT_S, CallFailed, Closed, called
 from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.homes import Homes
 from bot.surfaces.slack.http import Signatures, create_router
@@ -88,6 +88,7 @@ class SlackBot:
         self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False)
         self._notes = Notes(folder / "notes", clock)
         self._online = asyncio.Event()
+        self._session: aiohttp.ClientSession | None = None
         self._identity: AuthorizeResult | None = None
         self._socket: AsyncSocketModeHandler | None = None
         self._task: asyncio.Task[None] | None = None
@@ -126,6 +127,11 @@ class SlackBot:
             SlackRefused: a token is not accepted.
         """
         await self._notes.sweep()
+        # The library opens a connection for every call where it is given no session.
+        self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(CALL_TIMEOUT_S)
+        )
+        self._client.session = self._anonymous.session = self._session
         self._desk = desk
         with contextlib.suppress(CallFailed):
             await self._login()
@@ -157,6 +163,8 @@ class SlackBot:
                 async with asyncio.timeout(_CLOSING_S):
                     await self._socket.close_async()  # type: ignore[no-untyped-call]
         await self._http.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     # --- The connection -----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -25,6 +25,7 @@ from bot.registry import Registry
 from bot.surfaces.base import Waiting
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack import receipts
+from bot.surfaces.slack.doubles import Doubles
 from bot.surfaces.slack.homes import Homes
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.ledger import Ledger
@@ -77,6 +78,7 @@ class Desk:
     me: Callable[[], str]
     revoked: Callable[[], Awaitable[None]]
     recipes: Recipes
+    doubles: Doubles = field(default_factory=Doubles)
 
     async def requester(self, interaction: Interaction) -> Requester:
         """Who did it."""

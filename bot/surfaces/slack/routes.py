@@ -26,6 +26,7 @@ from bot.surfaces.slack import (
 )
 from bot.surfaces.slack.calls import CallFailed
 from bot.surfaces.slack.desk import Desk, Handler, sentence
+from bot.surfaces.slack.doubles import VERBS
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.text import safe
 from lora_registry.errors import RegistryError
@@ -71,6 +72,9 @@ async def component(desk: Desk, interaction: Interaction) -> None:
     custom_id = read(text)
     handler = None if custom_id is None else _HANDLERS.get(custom_id.verb)
     if custom_id is None or handler is None:
+        await interaction.ack()
+        return
+    if custom_id.verb in VERBS and desk.doubles.repeats(interaction):
         await interaction.ack()
         return
 

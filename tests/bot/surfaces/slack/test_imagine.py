@@ -1,12 +1,21 @@
 """`/imagine` at Slack, as members see it."""
 
+import asyncio
+import io
 from pathlib import Path
 
+from PIL import Image
+
+from backends.base import Verdict
 from bot.communities import Change
-from bot.jobs.job import JobState
+from bot.jobs.job import JobState, StoredPicture
 from bot.permissions import Requester
-from bot.policy import FlaggedRule
+from bot.policy import FlaggedRule, Treatment
+from bot.recipe import read
+from bot.surfaces.base import DeliveredPicture
+from bot.surfaces.slack import uploads
 from tests.bot.surfaces.slack.stage import Stage, stage
+from tests.bot.test_recipe import RECIPE
 from tests.fakes.slack import Channel, Fault, Seen, User
 
 OWNER = Requester("owner", owner=True)
@@ -165,3 +174,35 @@ async def test_a_file_that_slack_has_not_looked_at_yet_is_posted_a_little_later(
         await s.drawn(s.ana, "a cat")
         assert last(s, s.ben).open_pictures
         assert len(s.slack.api.made("chat.postMessage")) > 2
+
+
+async def test_a_double_click_on_a_button_draws_once(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        card = await s.drawn(s.ana)
+        await asyncio.gather(*(s.slack.click(s.ana, card, "Again") for _ in range(2)))
+        jobs = await s.app.jobs.history("slack", s.ana.id, before=None, limit=10)
+        assert len(jobs) == 2
+        s.slack.clock.move(10)
+        await s.slack.click(s.ana, card, "Again")
+        jobs = await s.app.jobs.history("slack", s.ana.id, before=None, limit=10)
+        assert len(jobs) == 3
+
+
+async def test_no_command_pays_for_asking_who_we_are(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        asked = len(s.slack.api.made("auth.test"))
+        await s.drawn(s.ana)
+        assert len(s.slack.api.made("auth.test")) == asked == 1
+
+
+async def test_webp_becomes_png_with_its_recipe_inside() -> None:
+    image, buffer = Image.new("RGB", (64, 32), "red"), io.BytesIO()
+    image.save(buffer, "WEBP")
+    recipe = RECIPE
+    stored = StoredPicture(
+        key="key", format="webp", width=64, height=32, seed=7, verdict=Verdict.CLEAR, recipe=recipe
+    )
+    shaped = await uploads.shaped(DeliveredPicture(stored, buffer.getvalue(), Treatment.SHOW))
+    assert Image.open(io.BytesIO(shaped.data)).format == "PNG"
+    assert read(shaped.data) == recipe
+    assert (shaped.suffix, shaped.change) == ("png", "sent as PNG, since Slack shows no WebP")
