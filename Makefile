@@ -10,6 +10,8 @@ QUIET_TORCH := $(shell test -t 2 || echo $(QUIET))
 # Another package index for torch, for example one with builds for the CPU only.
 TORCH_INDEX ?=
 TORCH_FROM := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# One more than there are processors, at most 4: tests often wait for a process or a page.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 3 ? n + 1 : 4)))
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 FAILED := { echo "The installation did not finish; the lines above say why. The same command goes on from here." >&2; exit 1; }
 
@@ -26,7 +28,7 @@ setup: $(VENV)/.dev ## set up everything, tests included, and run nothing
 	@echo "Everything is set up in $(VENV)."
 
 test: $(VENV)/.dev $(VENV)/.node ## set up what is missing, then run the tests (ARGS="-k name" narrows them)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import rules, Dockerfile
 	$(BIN)/ruff check --output-format concise .

@@ -50,7 +50,7 @@ class OnWeb:
     @asynccontextmanager
     async def run(self, slots: int = 2) -> AsyncIterator[Run]:
         async with site(self._folder, slots=slots) as s:
-            self._site = s
+            self._site, self._jobs = s, {}
             self._open()
             try:
                 yield Run(
@@ -118,6 +118,8 @@ class OnWeb:
                 if name == "refused":
                     self._trouble.close()
                     return
+                if name == "hello":
+                    self._jobs = {}
                 for job in data["jobs"] if name == "hello" else [data]:
                     self._jobs[job["id"]] = job
                     if job["state"] in self.broken:

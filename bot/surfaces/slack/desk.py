@@ -120,17 +120,21 @@ def place_of(interaction: Interaction) -> Place:
 async def draw(desk: Desk, interaction: Interaction, wish: Wish) -> None:
     """Answer with a job for this wish, or with why there is none.
 
-    All but a form, which stays open where something is wrong with it, is acknowledged first.
+    It is acknowledged as soon as the job is stored: if Atelier dies before, Slack says that nobody
+    has answered. A form stays open until the job is shown, in case something is wrong.
     """
-    if not (interaction.form or interaction.acknowledged):
-        await interaction.ack()
+
+    async def stored() -> None:
+        if not (interaction.form or interaction.acknowledged):
+            await interaction.ack()
+
     job_id = str(uuid.uuid5(_JOBS, interaction.key)) if interaction.key else str(uuid.uuid4())
     where = interaction.where
     if not where.channel:  # a Home tab: the answer goes to who asked
         wish = replace(wish, private=True)
     who = await desk.requester(interaction)
     ask = Ask(wish, who, place_of(interaction), NAME, job_id)
-    with desk.surface.expecting(ask.job_id, where):
+    with desk.surface.expecting(ask.job_id, where, stored):
         try:
             taken = await interaction.bounded(asyncio.create_task(desk.draw(ask)))
         except Refused as error:

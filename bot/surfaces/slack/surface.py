@@ -7,7 +7,7 @@ into a message (notes of the vendor's issues: java-slack-sdk 1441, bolt-python 1
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -94,7 +94,7 @@ class SlackSurface:
         self._sleep = sleep
         self.ended: Callable[[Job], None] = lambda job: None
         """Told of every job whose end people have been shown, or cannot be."""
-        self._asked: dict[str, Where] = {}
+        self._asked: dict[str, tuple[Where, Callable[[], Awaitable[None]]]] = {}
         self._faces: dict[str, str] = {}
         self._redrawing = Redrawing(client, self.posts, notes, self.deliver)
         self._tidying = Tidying(self.posts, notes, self._limits.tidying, sleep)
@@ -104,9 +104,13 @@ class SlackSurface:
         return NAME
 
     @contextmanager
-    def expecting(self, job_id: str, where: Where) -> Iterator[None]:
-        """Show a job that starts meanwhile there."""
-        self._asked[job_id] = where
+    def expecting(
+        self, job_id: str, where: Where, stored: Callable[[], Awaitable[None]]
+    ) -> Iterator[None]:
+        """Show a job that starts meanwhile there. `stored` is told first: from then on the job
+        cannot be lost.
+        """
+        self._asked[job_id] = where, stored
         try:
             yield
         finally:
@@ -118,6 +122,8 @@ class SlackSurface:
         """Post the job's message, or find it again after a crash. In a crowded channel there is
         none before its end.
         """
+        if (asked := self._asked.get(job.id)) is not None:
+            await asked[1]()
         await self._login()
         try:
             message = await self._started(job)
@@ -338,9 +344,9 @@ class SlackSurface:
         await self._notes.write(name, Note(posted=known))
 
     async def _destination(self, job: Job) -> Where:
-        where = self._asked.get(job.id)
-        if where is None:
+        if (asked := self._asked.get(job.id)) is None:
             raise SurfaceGone("nobody waits for an answer any more")
+        where, _ = asked
         if not job.place.private:
             return where
         direct = await self.posts.direct(where.user)
