@@ -56,6 +56,8 @@ _HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     }
 )
 
+NOT_DONE: Final = "Slack has not let that happen, perhaps it took too long. Please try again."
+
 log = structlog.get_logger()
 
 
@@ -149,6 +151,7 @@ async def _told(desk: Desk, interaction: Interaction, answer: Answer, name: str)
         await interaction.tell(safe(str(error), 1200))
     except CallFailed as error:
         log.warning("not answered", what=name, error=error.error)
+        await interaction.tell(NOT_DONE)
     except Exception:
         log.exception("answer broke", what=name)
         await interaction.tell(wording.INTERNAL)

@@ -206,3 +206,11 @@ async def test_webp_becomes_png_with_its_recipe_inside() -> None:
     assert Image.open(io.BytesIO(shaped.data)).format == "PNG"
     assert read(shaped.data) == recipe
     assert (shaped.suffix, shaped.change) == ("png", "sent as PNG, since Slack shows no WebP")
+
+
+async def test_a_form_that_slack_does_not_open_is_told(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        s.slack.api.faults.append(Fault("views.open", error="expired_trigger_id"))
+        answer = await s.slack.slash(s.ana, s.general, "/imagine")
+        await answer.until(lambda a: a.text)
+        assert "Please try again" in answer.text
