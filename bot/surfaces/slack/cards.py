@@ -29,7 +29,7 @@ from bot.surfaces import summary
 from bot.surfaces.base import Drawing, Preparing, Progress, Waiting
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack.receipts import Where
-from bot.surfaces.slack.text import safe
+from bot.surfaces.slack.text import bold, safe
 from bot.surfaces.text import plain
 
 Blocks = list[dict[str, Any]]
@@ -214,7 +214,7 @@ def replaced(job: Job, where: Where) -> Blocks:
 def title(job: Job, where: Where, *, ping: bool = False) -> str:
     """The prompt, and who asked; a name in words notifies nobody."""
     who = f"<@{where.user}>" if ping or not where.name else safe(where.name, 60)
-    return f"*{safe(job.request.prompt, PROMPT)}* · {who}"
+    return f"{bold(job.request.prompt, PROMPT)} · {who}"
 
 
 def _why(job: Job, piece: Piece) -> str:

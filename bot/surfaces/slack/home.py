@@ -22,7 +22,7 @@ from bot.surfaces.slack.desk import Desk
 from bot.surfaces.slack.help import WRITE, try_preset, try_prompt
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.mine import cancel, doing
-from bot.surfaces.slack.text import moment, safe
+from bot.surfaces.slack.text import bold, moment, safe
 from bot.viewers import viewer
 from lora_registry.errors import RegistryError
 
@@ -78,7 +78,7 @@ async def _jobs(desk: Desk, user: str) -> list[Block]:
 
 def _job(desk: Desk, job: Job, link: str | None) -> Block:
     about, accessory = _state(desk, job, link)
-    return cards.section(f"*{safe(job.request.prompt, 100)}*\n{about}", accessory)
+    return cards.section(f"{bold(job.request.prompt, 100)}\n{about}", accessory)
 
 
 def _state(desk: Desk, job: Job, link: str | None) -> tuple[str, ButtonElement | None]:
@@ -116,4 +116,4 @@ async def _tries(desk: Desk, who: Requester, team: str) -> list[Block]:
 
 def _preset(entry: Entry) -> str:
     title = f": {safe(entry.title, 60)}" if entry.title else ""
-    return f"*{safe(entry.name, 60)}*{title}\n{entry.model}, used {entry.uses:,}×"
+    return f"{bold(entry.name, 60)}{title}\n{entry.model}, used {entry.uses:,}×"

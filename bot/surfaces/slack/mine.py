@@ -15,7 +15,7 @@ from bot.surfaces.slack import cards, pages
 from bot.surfaces.slack.cards import Blocks
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
-from bot.surfaces.slack.text import moment, safe
+from bot.surfaces.slack.text import bold, moment, safe
 
 MOST_SHOWN: Final = 5
 NOTHING: Final = "You have nothing in the queue. `/imagine` changes that."
@@ -105,7 +105,7 @@ async def _workspace(desk: Desk, interaction: Interaction) -> Blocks:
 
 
 def _row(job: Job, about: str, accessory: ButtonElement | None) -> Block:
-    text = f"*{safe(job.request.prompt, 100)}*\n{about}"
+    text = f"{bold(job.request.prompt, 100)}\n{about}"
     return cards.section(text, accessory)
 
 

@@ -20,7 +20,7 @@ from bot.surfaces.slack import cards, forms, preset_forms, preset_use
 from bot.surfaces.slack.answers import Shown, press, rows
 from bot.surfaces.slack.desk import Desk, Handler, draw
 from bot.surfaces.slack.interaction import Interaction
-from bot.surfaces.slack.text import safe
+from bot.surfaces.slack.text import bold, safe
 from bot.surfaces.text import plain, whole_lines
 from lora_registry.curating import Act
 from lora_registry.permissions import PUBLIC, Place
@@ -63,7 +63,7 @@ async def made(desk: Desk, interaction: Interaction, card: Card, said: str = "")
 def view(card: Card, *, liked: bool = False, said: str = "") -> Shown:
     """The card as a message."""
     details = card.details
-    blocks: list[Block] = [cards.section(f"*{safe(said, 300)}*")] if said else []
+    blocks: list[Block] = [cards.section(f"{bold(said, 300)}")] if said else []
     blocks += _details(details)
     if standing := preset_words.standing(card, safe, PLACE):
         blocks.append(cards.small([whole_lines(standing, _PARAGRAPH)]))
@@ -84,7 +84,7 @@ def _details(shown: Details) -> list[Block]:
     revision, body = shown.revision, shown.revision.body
     preset = revision.preset
     head = [
-        f"*{safe(shown.name, 80)}* {safe(body.title, 120)}".rstrip(),
+        f"{bold(shown.name, 80)} {safe(body.title, 120)}".rstrip(),
         *([safe(body.description, 500)] if body.description else []),
     ]
     facts = [

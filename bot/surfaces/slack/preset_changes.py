@@ -18,7 +18,7 @@ from bot.surfaces.slack.answers import Shown, answered, press, shown
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
 from bot.surfaces.slack.preset_forms import Form, opened, submitted
-from bot.surfaces.slack.text import safe
+from bot.surfaces.slack.text import bold, safe
 from lora_registry.models import Viewer
 from lora_registry.permissions import Action
 from lora_registry.revisions import Revision
@@ -170,7 +170,7 @@ def about(did: str, revision: Revision) -> Shown:
     """What became of a preset; `did` begins the sentence."""
     preset, rev = revision.preset, str(revision.rev)
     return shown(
-        f"{did} *{safe(preset.reference, 100)}* (revision {rev}).",
+        f"{did} {bold(preset.reference, 100)} (revision {rev}).",
         cards.small([f"`/imagine a cat --preset {preset.name}` draws with it."]),
         ActionsBlock(
             elements=[

@@ -22,7 +22,7 @@ from bot.surfaces.slack import cards, forms
 from bot.surfaces.slack.answers import Shown, answered, shown
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
-from bot.surfaces.slack.text import moment, safe
+from bot.surfaces.slack.text import bold, moment, safe
 from bot.surfaces.text import plain, whole_lines
 from lora_registry.errors import Refused, RegistryError
 from lora_registry.models import Viewer
@@ -77,7 +77,7 @@ def history_view(seen: Viewer, versions: Sequence[Version], said: str | None = N
     preset = head.preset
     lines = [
         *([said] if said else []),
-        f"*{safe(preset.reference, 100)}*",
+        f"{bold(preset.reference, 100)}",
         *map(_line, versions[:MOST_REVISIONS]),
     ]
     blocks: list[Block] = []
@@ -130,7 +130,7 @@ def _really(head: Revision) -> Shown:
         ),
     )
     return shown(
-        f"Delete *{safe(preset.reference, 100)}* with {preset_words.revisions(preset)}, for good? "
+        f"Delete {bold(preset.reference, 100)} with {preset_words.revisions(preset)}, for good? "
         "Pictures that were drawn with it stay, and so do copies that others have made.",
         ActionsBlock(elements=[button]),
     )
@@ -138,7 +138,7 @@ def _really(head: Revision) -> Shown:
 
 async def _liked(desk: Desk, seen: Viewer, preset: Revision) -> Shown:
     now = await presets.like(desk.registry, seen, preset)
-    return shown(preset_words.liking(f"*{safe(preset.preset.reference, 100)}*", now))
+    return shown(preset_words.liking(f"{bold(preset.preset.reference, 100)}", now))
 
 
 # --- Clicks -----------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ async def _delete(desk: Desk, interaction: Interaction, custom_id: CustomId) -> 
         if str(head.rev) != custom_id.argument:
             raise Refused(preset_words.NOT_ASKED)
         await presets.delete(desk.registry, seen, head)
-        return shown(f"*{safe(head.preset.reference, 100)}* is deleted.")
+        return shown(f"{bold(head.preset.reference, 100)} is deleted.")
 
     await answered(desk, interaction, deleted, replace=True)
 

@@ -7,7 +7,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block
 from bot.commands.curation import MOST_REASON, Inbox
 from bot.surfaces.slack import cards
 from bot.surfaces.slack.answers import Shown, press, shown
-from bot.surfaces.slack.text import moment, safe
+from bot.surfaces.slack.text import bold, moment, safe
 from bot.surfaces.text import whole_lines
 from lora_registry.moderation import Report, Waiting
 
@@ -31,7 +31,7 @@ def listed(found: Inbox, said: str = "") -> Shown:
         blocks += [cards.section(_reported(report)), _settling(report)]
     if more := len(found.waiting) + len(found.reports) - len(waiting) - len(reports):
         blocks.append(cards.small([f"{more} more are not shown until these are decided."]))
-    head = [f"*{safe(said, 300)}*"] if said else []
+    head = [f"{bold(said, 300)}"] if said else []
     return shown("\n".join([*head, "What waits here:" if blocks else NOTHING]), *blocks)
 
 
@@ -40,7 +40,7 @@ def _waits(one: Waiting) -> str:
     loras = ", ".join(f"{safe(lora.name, 40)}:{lora.scale:g}" for lora in one.body.loras[:5])
     return whole_lines(
         (
-            f"*{safe(one.reference, 80)}*{title}, revision {one.rev}, waits for approval",
+            f"{bold(one.reference, 80)}{title}, revision {one.rev}, waits for approval",
             f"{one.body.model} · its own NSFW level {one.body.nsfw} · {loras or 'no LoRAs'}",
         )
     )
@@ -48,7 +48,7 @@ def _waits(one: Waiting) -> str:
 
 def _reported(one: Report) -> str:
     return (
-        f"*{safe(one.reference, 80)}*, revision {one.rev}, was reported "
+        f"{bold(one.reference, 80)}, revision {one.rev}, was reported "
         f"{moment(one.made_at)} by <@{one.reporter}>:\n"
         f"{safe(one.reason, MOST_REASON)}"
     )

@@ -10,7 +10,7 @@ from bot.surfaces.ids import CustomId
 from bot.surfaces.preset_words import LEVELS
 from bot.surfaces.slack import cards, forms
 from bot.surfaces.slack.answers import Shown, press, shown
-from bot.surfaces.slack.text import safe
+from bot.surfaces.slack.text import bold, safe
 from bot.surfaces.text import plain, whole_lines
 
 PER_PAGE: Final = 20
@@ -51,7 +51,7 @@ def panel(found: House, page: int = 0, said: str = "") -> Shown:
         buttons.append(press("rules", "Earlier rules", str(page - 1)))
     if page < pages - 1:
         buttons.append(press("rules", "Later rules", str(page + 1)))
-    head = [f"*{safe(said, 300)}*"] if said else []
+    head = [f"{bold(said, 300)}"] if said else []
     text = "\n".join([*head, "*Presets in this workspace*", _policy(found)])
     return shown(text, *blocks, ActionsBlock(elements=buttons))
 

@@ -18,7 +18,7 @@ from bot.commands.prompt import Wish
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack import cards, forms
 from bot.surfaces.slack.preset_forms import modal
-from bot.surfaces.slack.text import safe
+from bot.surfaces.slack.text import bold, safe
 from bot.surfaces.text import plain
 from lora_registry.models import ChoiceVariable, NumberVariable, TextVariable, Variable
 from lora_registry.revisions import Revision
@@ -37,7 +37,7 @@ def form(revision: Revision, kept: Mapping[str, Any]) -> View:
     )
     about = " · ".join(filter(None, [safe(body.title, 120), safe(body.description, 300)]))
     blocks: list[Block] = [
-        cards.section(f"*{safe(preset.reference, 80)}*{f' {about}' if about else ''}"),
+        cards.section(f"{bold(preset.reference, 80)}{f' {about}' if about else ''}"),
         InputBlock(block_id="prompt", label="Prompt", element=prompt),
         *map(_field, body.variables),
     ]

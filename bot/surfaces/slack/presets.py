@@ -22,7 +22,7 @@ from bot.surfaces.slack import (
 from bot.surfaces.slack.answers import Shown, answered, press, shown
 from bot.surfaces.slack.desk import Desk, Handler
 from bot.surfaces.slack.interaction import Interaction
-from bot.surfaces.slack.text import code, safe, typed
+from bot.surfaces.slack.text import bold, code, safe, typed
 from lora_registry.models import Viewer
 
 PICK: Final = "preset_pick"
@@ -127,7 +127,7 @@ def listed(title: str, entries: Sequence[Entry]) -> Shown:
 def _line(entry: Entry) -> str:
     title = f": {safe(entry.title, 60)}" if entry.title else ""
     pin = "📌 " if entry.pinned else ""
-    return f"{pin}*{safe(entry.name, 80)}*{title} · {entry.model}, {entry.uses:,}×"
+    return f"{pin}{bold(entry.name, 80)}{title} · {entry.model}, {entry.uses:,}×"
 
 
 # --- Which preset -----------------------------------------------------------------------------

@@ -22,6 +22,12 @@ def safe(text: str, most: int) -> str:
     return isolated(_MARKUP.sub(rf"{_WORD_JOINER}\1{_WORD_JOINER}", line))
 
 
+def bold(text: str, most: int) -> str:
+    """The same in bold, unless it has markup of its own, which might end that early."""
+    line = safe(text, most)
+    return line if not line.strip() or _MARKUP.search(line) else f"*{line}*"
+
+
 def code(command: str) -> str:
     """A block to copy a command from; three backticks would end it early."""
     return f"```{html.escape(command.replace('```', _SPLIT_FENCE), quote=False)}```"
