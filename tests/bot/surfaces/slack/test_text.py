@@ -22,7 +22,7 @@ def test_what_slack_makes_of_words_is_unwrapped(sent: str, meant: str) -> None:
 
 def test_the_mention_that_calls_the_bot_is_no_part_of_the_prompt() -> None:
     assert without_mention("<@UBOT> a cat for <@U1>", "UBOT") == "a cat for <@U1>"
-    assert without_mention(" <@UBOT|atelier>: a cat", "UBOT") == "a cat"
+    assert without_mention(" <@UBOT|atelier>: a cat", "UBOT") == " a cat"
 
 
 def test_nothing_that_people_wrote_calls_links_or_formats() -> None:
