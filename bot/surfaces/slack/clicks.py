@@ -25,10 +25,8 @@ from bot.surfaces.slack.text import code
 from bot.surfaces.text import plain
 
 NOT_YOURS: Final = "Only who asked for this picture and the moderators here can do that."
-NOT_YOUR_PICTURE: Final = "Only who asked for this picture can do that."
 NOTHING_TO_VARY: Final = "There is nothing to vary here; use Again or Edit."
 SENT: Final = "I have sent it to you as a direct message."
-SHARED: Final = "It is shown here now."
 NO_CHANNEL: Final = "Open this in the channel in which you want to share it."
 
 
