@@ -1,11 +1,30 @@
-"""What every chat says of a job in one line."""
+"""What every chat says of a job in the same words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from bot.jobs.job import Job
+from backends.base import Verdict
+from bot.jobs.job import Job, StoredPicture
 
 MOST_LORAS: Final = 8
+
+WHY_HIDDEN: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {
+        Verdict.FLAGGED: "the checker flagged it",
+        Verdict.UNCHECKED: "nothing could check it",
+    }
+)
+"""What the checker's word means for a picture that is not shown openly."""
+
+CHECKED: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {
+        Verdict.CLEAR: "The checker found it clear.",
+        Verdict.FLAGGED: "The checker flagged it.",
+        Verdict.UNCHECKED: "Nothing has checked it.",
+    }
+)
+"""What moderators are told of a picture."""
 
 
 def settings(job: Job, safe: Callable[[str, int], str]) -> str:
@@ -34,3 +53,8 @@ def settings(job: Job, safe: Callable[[str, int], str]) -> str:
         if cost > 0:
             parts.append(f"${cost:.3f}")
     return " · ".join(parts)
+
+
+def why_hidden(job: Job, picture: StoredPicture) -> str:
+    """Why a picture that is not clear is treated so."""
+    return WHY_HIDDEN[picture.verdict] if job.moderated is None else "a moderator hid it"

@@ -33,10 +33,6 @@ REVEALED: Final = "A moderator has looked at it and revealed it."
 _ASKED_BY: Final = re.compile(r" · <@(\d+)>\Z")
 _PREVIEW: Final = "preview.jpg"
 _BAR: Final = 12
-_WHY: Final = {
-    Verdict.FLAGGED: "the checker flagged it",
-    Verdict.UNCHECKED: "nothing could check it",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +174,11 @@ def not_done(job: Job, sentence: str, *, cancelled: bool, prompt: bool = True) -
 
 def withheld(job: Job, pieces: Sequence[Piece]) -> str | None:
     """What is said in the place of pictures that are kept back."""
-    reasons = [_why(job, piece) for piece in pieces if piece.treatment is Treatment.WITHHOLD]
+    reasons = [
+        summary.why_hidden(job, piece.stored)
+        for piece in pieces
+        if piece.treatment is Treatment.WITHHOLD
+    ]
     if not reasons:
         return None
     count = "A picture is" if len(reasons) == 1 else f"{len(reasons)} pictures are"
@@ -186,11 +186,6 @@ def withheld(job: Job, pieces: Sequence[Piece]) -> str | None:
         f"{count} withheld: {' and '.join(sorted(set(reasons)))}, and the rules here keep such "
         "pictures back from everybody. Whoever manages this server sets that rule."
     )
-
-
-def _why(job: Job, piece: Piece) -> str:
-    """Why a picture that is not clear is treated so."""
-    return _WHY[piece.stored.verdict] if job.moderated is None else "a moderator hid it"
 
 
 def _gallery_item(job: Job, piece: Piece) -> MediaGalleryItem:
@@ -205,9 +200,9 @@ def _gallery_item(job: Job, piece: Piece) -> MediaGalleryItem:
 def _remarks(job: Job, pieces: Sequence[Piece]) -> list[str]:
     """Small print below the settings, each said once."""
     found = [
-        f"Behind a spoiler because {_why(job, piece)}."
+        f"Behind a spoiler because {summary.why_hidden(job, piece.stored)}."
         for piece in pieces
-        if piece.treatment is Treatment.SPOILER and piece.stored.verdict in _WHY
+        if piece.treatment is Treatment.SPOILER and piece.stored.verdict in summary.WHY_HIDDEN
     ]
     if job.moderated is Verdict.CLEAR:
         found.append(REVEALED)

@@ -22,6 +22,7 @@ from bot.commands.jobs import JobErased, NoSuchJob, PictureGone, PictureUnreadab
 from bot.commands.moderation import NotAllowed
 from bot.jobs.job import Job
 from bot.permissions import Requester
+from bot.surfaces import summary
 from bot.surfaces.base import SurfaceGone
 from bot.surfaces.discord import cards, form, places
 from bot.surfaces.discord.answers import tell
@@ -42,11 +43,6 @@ NOT_DELETED: Final = "Discord did not delete the message just now. Click again."
 NOT_REDRAWN: Final = "That holds from now on, but its message could not be changed. Click again."
 _REDRAWS: Final = 3
 _SILENT: Final = discord.AllowedMentions.none()
-_VERDICTS: Final = {
-    Verdict.CLEAR: "The checker found it clear.",
-    Verdict.FLAGGED: "The checker flagged it.",
-    Verdict.UNCHECKED: "Nothing has checked it.",
-}
 _MODERATED: Final = {
     Verdict.CLEAR: "A moderator has revealed it.",
     Verdict.FLAGGED: "A moderator has veiled it.",
@@ -100,7 +96,7 @@ def findings(job: Job) -> str:
     if job.moderated is not None:
         return _MODERATED[job.moderated]
     pictures = job.result.pictures if job.result is not None else ()
-    return " ".join(dict.fromkeys(_VERDICTS[one.verdict] for one in pictures))
+    return " ".join(dict.fromkeys(summary.CHECKED[one.verdict] for one in pictures))
 
 
 def panel(job: Job, message: int, said: str = "") -> LayoutView:

@@ -41,10 +41,6 @@ SENSITIVE: Final = "Sensitive, open to view"
 NEUTRAL: Final = "A picture that may be sensitive"
 """All that is said of such a picture where it is not open: alt text, file name, notification."""
 _BAR: Final = 12
-_WHY: Final = {
-    Verdict.FLAGGED: "the checker flagged it",
-    Verdict.UNCHECKED: "nothing could check it",
-}
 REVEALED: Final = "A moderator has looked at it and revealed it."
 SHOWN_ANEW: Final = "A moderator has changed how this is shown; it comes anew in a moment."
 
@@ -193,7 +189,11 @@ def hidden(pieces: Sequence[Piece]) -> ContainerBlock | None:
 
 def withheld(job: Job, pieces: Sequence[Piece]) -> str | None:
     """What is said in the place of pictures that are kept back."""
-    reasons = [_why(job, piece) for piece in pieces if piece.treatment is Treatment.WITHHOLD]
+    reasons = [
+        summary.why_hidden(job, piece.stored)
+        for piece in pieces
+        if piece.treatment is Treatment.WITHHOLD
+    ]
     if not reasons:
         return None
     count = "A picture is" if len(reasons) == 1 else f"{len(reasons)} pictures are"
@@ -215,11 +215,6 @@ def title(job: Job, where: Where, *, ping: bool = False) -> str:
     """The prompt, and who asked; a name in words notifies nobody."""
     who = f"<@{where.user}>" if ping or not where.name else safe(where.name, 60)
     return f"{bold(job.request.prompt, PROMPT)} · {who}"
-
-
-def _why(job: Job, piece: Piece) -> str:
-    """Why a picture that is not clear is treated so."""
-    return _WHY[piece.stored.verdict] if job.moderated is None else "a moderator hid it"
 
 
 def _picture(job: Job, piece: Piece) -> Block:
@@ -253,9 +248,9 @@ def _buttons(job: Job, pieces: Sequence[Piece]) -> list[Block]:
 def _remarks(job: Job, pieces: Sequence[Piece]) -> list[str]:
     """Small print below the settings, each said once."""
     found = [
-        f"Hidden because {_why(job, piece)}."
+        f"Hidden because {summary.why_hidden(job, piece.stored)}."
         for piece in pieces
-        if piece.treatment is Treatment.SPOILER and piece.stored.verdict in _WHY
+        if piece.treatment is Treatment.SPOILER and piece.stored.verdict in summary.WHY_HIDDEN
     ]
     if job.moderated is Verdict.CLEAR:
         found.append(REVEALED)

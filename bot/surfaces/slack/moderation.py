@@ -22,6 +22,7 @@ from bot.commands.jobs import JobErased, NoSuchJob, PictureGone, PictureUnreadab
 from bot.commands.moderation import NotAllowed
 from bot.jobs.job import Job
 from bot.permissions import Requester
+from bot.surfaces import summary
 from bot.surfaces.base import SurfaceGone
 from bot.surfaces.ids import CustomId
 from bot.surfaces.slack import forms, receipts
@@ -45,11 +46,6 @@ NOT_REDRAWN: Final = "That holds from now on, but its message could not be chang
 NOT_DELETED: Final = "Slack did not delete the message just now. Click again."
 TITLE: Final = "Moderation"
 _REDRAWS: Final = 3
-_VERDICTS: Final = {
-    Verdict.CLEAR: "The checker found it clear.",
-    Verdict.FLAGGED: "The checker flagged it.",
-    Verdict.UNCHECKED: "Nothing has checked it.",
-}
 _MODERATED: Final = {
     Verdict.CLEAR: "A moderator has revealed it.",
     Verdict.FLAGGED: "A moderator has hidden it.",
@@ -115,7 +111,7 @@ def findings(job: Job) -> str:
     if job.moderated is not None:
         return _MODERATED[job.moderated]
     pictures = job.result.pictures if job.result is not None else ()
-    return " ".join(dict.fromkeys(_VERDICTS[one.verdict] for one in pictures))
+    return " ".join(dict.fromkeys(summary.CHECKED[one.verdict] for one in pictures))
 
 
 def panel(interaction: Interaction, job: Job, ts: str, said: str = "") -> View:
