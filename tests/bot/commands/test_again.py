@@ -19,41 +19,18 @@ from bot.commands.again import (
 )
 from bot.commands.prompt import NamedLora, Wish, parse, render
 from bot.foreign_recipe import ForeignLora, ForeignRecipe
-from bot.jobs.job import Job, JobState, Place
-from bot.jobs.limits import Limits
+from bot.jobs.job import Job, JobState
 from bot.recipe import Recipe, RecipeLora
+from tests.fakes.jobs import JOB
 
 
 def job(**fields: object) -> Job:
     request: GenerationRequest = parse_request({"prompt": "a cat", "seed": 7, **fields})
-    return Job(
-        id="00000000-0000-4000-8000-000000000000",
-        number=1,
-        surface="test",
-        requester="ann",
-        place=Place(),
+    return replace(
+        JOB,
         request=request,
         backend="demo",
-        preset=None,
-        asked=None,
-        ping=False,
-        price=0.0,
-        limits=Limits(),
         state=JobState.DELIVERED,
-        attempt=1,
-        failures=0,
-        receipt={},
-        submitting=False,
-        remote=None,
-        cancel_requested=False,
-        result=None,
-        fault=None,
-        deliveries=0,
-        erased=False,
-        created_at=0.0,
-        started_at=None,
-        ended_at=None,
-        reported_at=None,
     )
 
 

@@ -11,8 +11,7 @@ from backends.base import ImageSize, Verdict, parse_request
 from bot.commands import presets, saving
 from bot.commands.preset_body import BadPreset
 from bot.commands.saving import look_of_job
-from bot.jobs.job import Job, JobState, Place, Result, StoredPicture
-from bot.jobs.limits import Limits
+from bot.jobs.job import Job, JobState, Result, StoredPicture
 from bot.recipe import ForeignRecipe, Recipe, RecipeLora
 from bot.registry import Registry
 from lora_registry.errors import NameTaken
@@ -24,6 +23,7 @@ from lora_registry.models import (
     TriggerSet,
 )
 from tests.bot.registries import ANNA, BOB, opened
+from tests.fakes.jobs import JOB
 from tests.lora_registry import world
 
 INK = world.lora("ink", triggers=(TriggerSet(name="wash", words=("wash",)),))
@@ -54,34 +54,15 @@ def drawn(*loras: RecipeLora, preset: str | None = None, asked: str | None = Non
     picture = StoredPicture(
         key="1.png", format="png", width=32, height=24, seed=5, verdict=Verdict.CLEAR, recipe=recipe
     )
-    return Job(
-        id="00000000-0000-4000-8000-000000000000",
-        number=1,
-        surface="test",
+    return replace(
+        JOB,
         requester="anna",
-        place=Place(),
         request=parse_request({"prompt": "a secret place", "seed": 5, "num_images": 2}),
         backend="demo",
         preset=preset,
         asked=asked,
-        ping=False,
-        price=0.0,
-        limits=Limits(),
         state=JobState.DELIVERED,
-        attempt=1,
-        failures=0,
-        receipt={},
-        submitting=False,
-        remote=None,
-        cancel_requested=False,
         result=Result(pictures=(picture,), prompt="a secret place", weights="demo", seconds=1.0),
-        fault=None,
-        deliveries=0,
-        erased=False,
-        created_at=0.0,
-        started_at=None,
-        ended_at=None,
-        reported_at=None,
     )
 
 

@@ -16,7 +16,6 @@ from bot.commands import fields as fields_of
 from bot.commands.again import wish_of
 from bot.commands.variations import variations
 from bot.jobs.job import Job, JobState, Place, Result, StoredPicture
-from bot.jobs.limits import Limits
 from bot.policy import Treatment
 from bot.recipe import Recipe, read
 from bot.sealing import Vault
@@ -28,6 +27,7 @@ from bot.surfaces.discord.pace import APART_S, LOOK_AGAIN_S, Pace
 from bot.surfaces.discord.receipts import Message
 from bot.surfaces.discord.receipts import read as read_receipt
 from bot.surfaces.discord.text import code, plain, safe
+from tests.fakes import jobs
 
 JOB = "0b54a7ba-2f5c-4f3c-9a51-8f3f5c5f4d11"
 
@@ -59,36 +59,17 @@ def a_job(images: int = 0, verdict: Verdict = Verdict.CLEAR, **fields: object) -
         )
         for n in range(images)
     )
-    return Job(
+    return replace(
+        jobs.JOB,
         id=JOB,
-        number=1,
         surface="discord",
         requester="42",
         place=Place(community="1", channel="2"),
         request=parse_request({"prompt": "a cat", "seed": 7, **fields}),
-        backend="stub",
-        preset=None,
-        asked=None,
-        ping=False,
-        price=0.0,
-        limits=Limits(),
         state=JobState.RENDERED if images else JobState.QUEUED,
-        attempt=1,
-        failures=0,
-        receipt={},
-        submitting=False,
-        remote=None,
-        cancel_requested=False,
         result=Result(pictures=pictures, prompt="a cat", weights="stub", seconds=4.25)
         if images
         else None,
-        fault=None,
-        deliveries=0,
-        erased=False,
-        created_at=0.0,
-        started_at=None,
-        ended_at=None,
-        reported_at=None,
     )
 
 

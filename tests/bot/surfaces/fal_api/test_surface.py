@@ -2,45 +2,26 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from backends.base import parse_request
-from bot.jobs.job import Job, JobState, Place
-from bot.jobs.limits import Limits
+from bot.jobs.job import Job, Place
 from bot.surfaces.base import Done, Drawing, Preparing, Waiting
 from bot.surfaces.fal_api.surface import ENDED_KEPT_S, MOST_ENDED, MOST_LINES, FalApiSurface, bar
+from tests.fakes.jobs import JOB
 
 
 def a_job() -> Job:
-    return Job(
+    return replace(
+        JOB,
         id=str(uuid.uuid4()),
-        number=1,
         surface="fal_api",
         requester="local",
         place=Place(private=True),
         request=parse_request({"prompt": "a"}),
-        backend="stub",
-        preset=None,
-        asked=None,
-        ping=False,
-        price=0.0,
-        limits=Limits(),
-        state=JobState.QUEUED,
         attempt=0,
-        failures=0,
-        receipt={},
-        submitting=False,
-        remote=None,
-        cancel_requested=False,
-        result=None,
-        fault=None,
-        deliveries=0,
-        erased=False,
-        created_at=0.0,
-        started_at=None,
-        ended_at=None,
-        reported_at=None,
     )
 
 

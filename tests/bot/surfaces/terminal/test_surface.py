@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backends.base import Verdict, parse_request
+from backends.base import Verdict
 from bot.jobs.job import Job, JobState, Place, Receipt, Result, StoredPicture
-from bot.jobs.limits import Limits
 from bot.policy import Treatment
 from bot.recipe import Recipe
 from bot.surfaces.base import (
@@ -23,6 +23,7 @@ from bot.surfaces.base import (
 )
 from bot.surfaces.terminal import spool
 from bot.surfaces.terminal.surface import TerminalSurface, output_paths, receipt
+from tests.fakes.jobs import JOB
 
 
 def picture(data: bytes, seed: int = 7, treatment: Treatment = Treatment.SHOW) -> DeliveredPicture:
@@ -59,34 +60,16 @@ def job(pictures: Sequence[DeliveredPicture] = ()) -> Job:
         timings={"denoise": 1.0},
         hint="a hint",
     )
-    return Job(
+    return replace(
+        JOB,
         id="1",
-        number=1,
         surface="cli",
         requester="owner",
         place=Place(private=True),
-        request=parse_request({"prompt": "a cat"}),
-        backend="stub",
-        preset=None,
-        asked=None,
-        ping=False,
-        price=0.0,
-        limits=Limits(),
         state=JobState.RENDERED,
-        attempt=1,
-        failures=0,
         receipt=None,
-        submitting=False,
-        remote=None,
-        cancel_requested=False,
         result=result if pictures else None,
-        fault=None,
-        deliveries=0,
-        erased=False,
-        created_at=0.0,
-        started_at=0.0,
         ended_at=0.0,
-        reported_at=None,
     )
 
 
